@@ -1,0 +1,72 @@
+"""Fixtures that any test may take."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+IN_CI = "CI" in os.environ
+
+# No deadlines: on a shared machine they measure the neighbours.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if IN_CI else "dev")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One worker a core already: a thread pool in each would only take turns. Read when torch is first imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def oracle_folder() -> Path:
+    """The folder that holds torchvision and timm; without it the test is skipped, or in CI fails."""
+    folder = ROOT / ".oracle"
+    if not (folder / "torchvision").is_dir():
+        reason = "no .oracle folder with torchvision and timm: run `make oracle`"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def oracle(oracle_folder: Path) -> Iterator[ModuleType]:
+    """The torchvision module; `timm` can be imported while it is in use."""
+    import torch
+
+    library: Any = torch.library  # torch types register_fake in part only
+    register = library.register_fake
+
+    def register_ours(op: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(op, str) and op.startswith("torchvision::"):
+            return identity
+        return register(op, *args, **kwargs)
+
+    sys.path.append(str(oracle_folder))  # last: nothing there may stand in for what the environment has
+    try:
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            # Beside a CPU-only torch its compiled operators do not load, and registering fakes for them fails.
+            patch.setattr(library, "register_fake", register_ours)
+            warnings.simplefilter("ignore")  # it says the same in words
+            torchvision = import_module("torchvision")
+        yield torchvision
+    finally:
+        sys.path.remove(str(oracle_folder))
+
+
+def identity(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
