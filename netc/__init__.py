@@ -1,0 +1,37 @@
+"""netc compiles a page of text into a convolutional network: checked, trained, exported and served from one source.
+
+Public names are loaded on first use, so that `import netc` costs nothing that is not needed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from netc.api import build, check, compile, load  # noqa: A004 -- the field's word for it
+    from netc.diagnostic import Diagnostic, Fault, SpecError
+    from netc.graph import Graph
+
+_HOMES = {
+    "build": "netc.api",
+    "check": "netc.api",
+    "compile": "netc.api",
+    "load": "netc.api",
+    "Diagnostic": "netc.diagnostic",
+    "Fault": "netc.diagnostic",
+    "SpecError": "netc.diagnostic",
+    "Graph": "netc.graph",
+}
+
+__all__ = ["Diagnostic", "Fault", "Graph", "SpecError", "__version__", "build", "check", "compile", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'netc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,143 @@
+"""What netc says about a user's text: values with a code, places and a way out. Standard library only."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One text a user wrote: the name shown to people, and the characters."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts = [0]
+        starts.extend(i + 1 for i, character in enumerate(self.text) if character == "\n")
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character offset, both counted from 1."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line counted from 1, without its end."""
+        start = self._line_starts[number - 1]
+        end = self._line_starts[number] if number < len(self._line_starts) else len(self.text)
+        return self.text[start:end].rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one source: characters `start` (included) to `end` (excluded)."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.source.position(self.start)[1]
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Equal for equal places, so that one mistake is reported once."""
+        return self.source.name, self.start, self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that explains the first, such as where a surprising shape was born."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change to the text that is safe to apply: put `text` in the place of `span`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `span` is the argument at fault, `said` stands under its caret, `notes` give the way there."""
+
+    code: str
+    message: str
+    span: Span
+    said: str = ""
+    labels: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str = ""
+    edit: Edit | None = None
+    severity: Severity = "error"
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """Collects findings in order of discovery, each place and code once, up to a limit."""
+
+    limit: int = 100
+    found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    _seen: set[tuple[str, tuple[str, int, int]]] = field(default_factory=set[tuple[str, tuple[str, int, int]]])
+    dropped: int = 0
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        key = (diagnostic.code, diagnostic.span.key)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        if len(self.found) >= self.limit:
+            self.dropped += 1
+            return
+        self.found.append(diagnostic)
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        for diagnostic in diagnostics:
+            self.add(diagnostic)
+
+    @property
+    def errors(self) -> int:
+        return sum(1 for d in self.found if d.severity == "error")
+
+
+class SpecError(Exception):
+    """A spec that cannot be used; carries every finding. Raised by the API where a graph was asked for."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        first = next((d for d in self.diagnostics if d.severity == "error"), None)
+        super().__init__(f"{first.span}: {first.code}: {first.message}" if first else "the spec is at fault")
+
+
+class Fault(Exception):
+    """What is wrong outside a spec's text: weights, data, artefacts (N4xx, N5xx) and the environment.
+
+    `exit_code` is 1 where the input is at fault and 3 where the machine is.
+    """
+
+    def __init__(self, code: str, message: str, *, help: str = "", exit_code: Literal[1, 3] = 1) -> None:
+        super().__init__(f"{message} ({help})" if help else message)
+        self.code, self.message, self.help, self.exit_code = code, message, help, exit_code

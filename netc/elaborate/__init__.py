@@ -1,0 +1,76 @@
+"""Tree to graph: the language's meaning."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netc.diagnostic import Diagnostic, Diagnostics, Source
+from netc.elaborate.files import Files
+from netc.elaborate.frame import Limits
+from netc.elaborate.layers import Layers
+from netc.elaborate.names import nearest
+from netc.elaborate.net import elaborate_net
+from netc.graph import Graph
+from netc.syntax import tree as t
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """What a text comes to. `graphs` holds the nets that are right; `nets` every net's name and whether it is a variant."""
+
+    graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
+    nets: dict[str, bool] = field(default_factory=dict[str, bool])
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    # A block inside a block takes a dozen Python frames; 200 of them are within the language's limits.
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 12_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def elaborate(
+    source: Source,
+    path: Path | None,
+    found: Diagnostics,
+    *,
+    net: str | None = None,
+    root: Path | None = None,
+    search: tuple[Path, ...] = (),
+    limits: Limits | None = None,
+) -> Elaborated:
+    """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; nothing is raised for a user's text."""
+    files = Files(found, root if root is not None else (path.parent if path is not None else None), search)
+    with _deep():
+        unit = files.open(source, path.resolve() if path is not None else None)
+        own = {n: d for n, d in unit.nets.items() if d.unit is unit}
+        done = Elaborated(nets={n: isinstance(d.tree, t.Variant) for n, d in own.items()})
+        for section in unit.sections:
+            _check_target(section, own, unit.unsure, found, unit.span(section.target or t.At(section.start, section.start + len(section.kind))))
+        layers = Layers()
+        for name, definition in own.items():
+            if net is None or net == name:
+                graph = elaborate_net(definition, files, found, layers, limits or Limits())
+                if graph is not None:
+                    done.graphs[name] = graph
+    return done
+
+
+def _check_target(section: t.Section, nets: dict[str, object], unsure: bool, found: Diagnostics, where: object) -> None:
+    from netc.diagnostic import Span
+
+    assert isinstance(where, Span)
+    if unsure:
+        return
+    if section.target is not None and section.target.text not in nets:
+        found.add(Diagnostic("N172", f"no net is called `{section.target.text}`", where, help=nearest(section.target.text, nets)))
+    elif section.target is None and len([n for n in nets]) != 1:
+        found.add(Diagnostic("N172", f"`{section.kind}` names no net, and the file has {len(nets)}", where, help=f"write {section.kind} NAME {{ ... }}"))

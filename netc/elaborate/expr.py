@@ -1,0 +1,361 @@
+"""Evaluates expressions at compile time. Every mistake becomes a diagnostic at its place, and the expression poisoned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from netc.diagnostic import Diagnostic, Diagnostics
+from netc.elaborate.files import Env, Unit, allowed
+from netc.elaborate.names import nearest
+from netc.elaborate.values import (
+    BlockValue,
+    CallValue,
+    Condition,
+    Items,
+    LayerValue,
+    Value,
+    Word,
+    Wrong,
+    arithmetic,
+    compare,
+    kind_of,
+    show,
+)
+from netc.ops import find, kinds
+from netc.syntax import tree as t
+from netc.tensor import Expr, Size
+
+FUNCTIONS = ("len", "sum", "min", "max", "int", "enumerate")
+
+
+class Poisoned(Exception):
+    """What an expression needs was reported already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an expression may read. `side` answers `x.c` by its path, None where `x` is no value here."""
+
+    unit: Unit
+    env: Env
+    found: Diagnostics
+    side: Callable[[t.Path], Value | None] | None = None
+    words: frozenset[str] | None = None
+    """Words of the argument that is evaluated."""
+    free: Callable[[str], Value | None] | None = None
+    """A last word on unknown names: symbols of an input's type."""
+    section: bool = False
+    """In a section unknown names are words and calls are kept."""
+    unsure: bool = False
+    """A part of the text did not parse: an unknown name may be one of its."""
+
+
+def evaluate(expr: t.Expr, ctx: Context) -> Value:
+    """The value of an expression. Raises Poisoned after a diagnostic was added."""
+    try:
+        return _evaluate(expr, ctx)
+    except Wrong as wrong:
+        ctx.found.add(Diagnostic(wrong.code, str(wrong), ctx.unit.span(expr), help=wrong.help))
+        raise Poisoned from wrong
+
+
+def _evaluate(expr: t.Expr, ctx: Context) -> Value:
+    match expr:
+        case t.Number():
+            return expr.value
+        case t.Path():
+            return _name(expr, ctx)
+        case t.Text():
+            return expr.value
+        case t.Dims():
+            return Items.of(expr.values)
+        case t.Listing():
+            return Items.of([evaluate(item, ctx) for item in expr.items])
+        case t.Binary():
+            return _binary(expr, ctx)
+        case t.Negate():
+            return arithmetic("*", evaluate(expr.of, ctx), -1)
+        case t.Not():
+            value = truth(expr.of, ctx)
+            return Condition(["not", value.expr]) if isinstance(value, Condition) else not value
+        case t.Choice():
+            return evaluate(expr.then if certain(expr.test, ctx) else expr.other, ctx)
+        case t.Index():
+            return _index(expr, ctx)
+        case t.Slice():
+            return _slice(expr, ctx)
+        case t.Call():
+            return _call(expr, ctx)
+
+
+def _name(path: t.Path, ctx: Context) -> Value:
+    name = path.parts[0]
+    if len(path.parts) > 1:
+        value = ctx.side(path) if ctx.side is not None else None
+        if value is not None:
+            return value
+        if ctx.section:
+            return Word(".".join(path.parts))
+        raise Wrong("N111", f"`{'.'.join(path.parts)}` names no value here", "write LABEL.c, LABEL.h or LABEL.w for a side of a value above")
+    if name in ("true", "false"):
+        return name == "true"
+    value = ctx.env.get(name)
+    if value is not None:
+        if ctx.words is not None and name in ctx.words:
+            raise Wrong("N113", f"`{name}` is a parameter here and a word of this argument: it could mean either", "rename the parameter")
+        return value
+    if ctx.words is not None and name in ctx.words:
+        return name
+    if ctx.free is not None:
+        value = ctx.free(name)
+        if value is not None:
+            return value
+    if name in ctx.unit.blocks:
+        return BlockValue(ctx.unit.blocks[name], (), ctx.unit.span(path))
+    if ctx.section:
+        return Word(name)
+    if find(name) is not None:
+        return LayerValue(name, (), ctx.unit.span(path))
+    if ctx.unsure or ctx.unit.unsure:
+        raise Poisoned
+    known = [*ctx.env.known(), *(ctx.words or ())]
+    help_ = nearest(name, [*known, *ctx.unit.blocks, *kinds()])
+    if not help_ and ctx.words:
+        help_ = f"its words are {', '.join(sorted(ctx.words))}"
+    elif not help_ and name in ("True", "False", "None"):
+        help_ = f"write {name.lower()}" if name != "None" else "leave the argument out"
+    raise Wrong("N111", f"`{name}` is no parameter, `let`, layer or block here", help_)
+
+
+def _binary(expr: t.Binary, ctx: Context) -> Value:
+    if expr.op in ("and", "or"):
+        left = truth(expr.left, ctx)
+        if isinstance(left, bool) and left == (expr.op == "or"):
+            return left
+        right = truth(expr.right, ctx)
+        if isinstance(left, bool):
+            return right
+        if isinstance(right, bool):
+            return right if right == (expr.op == "or") else left
+        return Condition([expr.op, left.expr, right.expr])
+    if expr.op in ("==", "!=", "<", "<=", ">", ">="):
+        return compare(expr.op, evaluate(expr.left, ctx), evaluate(expr.right, ctx))
+    # A long sum leans left: walk down its spine instead of calling once a term.
+    spine: list[t.Binary] = []
+    first: t.Expr = expr
+    while isinstance(first, t.Binary) and first.op in ("+", "-", "*", "/", "//", "%"):
+        spine.append(first)
+        first = first.left
+    value = evaluate(first, ctx)
+    for part in reversed(spine):
+        try:
+            value = arithmetic(part.op, value, evaluate(part.right, ctx))
+        except Wrong as wrong:
+            ctx.found.add(Diagnostic(wrong.code, str(wrong), ctx.unit.span(part), help=wrong.help))
+            raise Poisoned from wrong
+    return value
+
+
+def truth(expr: t.Expr, ctx: Context) -> bool | Condition:
+    """A test's value. Raises Poisoned where it is no test."""
+    value = evaluate(expr, ctx)
+    if isinstance(value, bool | Condition):
+        return value
+    wrong = Diagnostic("N130", f"a test is true or false; this is {kind_of(value)}", ctx.unit.span(expr), help="compare it: x != 0")
+    ctx.found.add(wrong)
+    raise Poisoned
+
+
+def certain(expr: t.Expr, ctx: Context) -> bool:
+    """A test that is decided now. Raises Poisoned where symbols leave it open."""
+    value = truth(expr, ctx)
+    if isinstance(value, bool):
+        return value
+    ctx.found.add(
+        Diagnostic(
+            "N133",
+            "this test depends on a symbol, which has no number at compile time",
+            ctx.unit.span(expr),
+            help="a net has one form for every size: declare the side as a number, or promise it with `require`",
+        )
+    )
+    raise Poisoned
+
+
+def integer(expr: t.Expr, ctx: Context, what: str) -> int:
+    """A whole number. Raises Poisoned."""
+    value = evaluate(expr, ctx)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    ctx.found.add(Diagnostic("N130", f"{what} is a whole number, not {kind_of(value)} ({show(value)})", ctx.unit.span(expr)))
+    raise Poisoned
+
+
+def _items(expr: t.Expr, ctx: Context) -> Items:
+    value = evaluate(expr, ctx)
+    if isinstance(value, Items):
+        return value
+    raise Wrong("N130", f"only a list has items; this is {kind_of(value)}")
+
+
+def _index(expr: t.Index, ctx: Context) -> Value:
+    items = _items(expr.of, ctx)
+    index = integer(expr.index, ctx, "an index")
+    if not -len(items) <= index < len(items):
+        raise Wrong("N132", f"index {index} is outside of a list of {len(items)}", f"the last item is [{len(items) - 1}]" if items else "the list is empty")
+    return items[index]
+
+
+def _slice(expr: t.Slice, ctx: Context) -> Value:
+    items = _items(expr.of, ctx)
+    low = integer(expr.low, ctx, "an index") if expr.low is not None else None
+    high = integer(expr.high, ctx, "an index") if expr.high is not None else None
+    return Items.of(items[low:high])
+
+
+def _call(expr: t.Call, ctx: Context) -> Value:
+    name = expr.name.text
+    if name in FUNCTIONS and not ctx.section:
+        return _function(name, expr, ctx)
+    args = arguments(expr, ctx)
+    span = ctx.unit.span(expr)
+    if ctx.section:
+        return CallValue(name, args, 1.0, span)
+    held = ctx.env.get(name)
+    if isinstance(held, LayerValue):
+        return LayerValue(held.kind, merged(held.args, args), span)
+    if isinstance(held, BlockValue):
+        return BlockValue(held.block, merged(held.args, args), span)
+    if name in ctx.unit.blocks:
+        return BlockValue(ctx.unit.blocks[name], args, span)
+    if find(name) is not None:
+        return LayerValue(name, args, span)
+    if ctx.unsure or ctx.unit.unsure:
+        raise Poisoned
+    raise Wrong("N110", f"`{name}` is no layer, block or function", nearest(name, [*FUNCTIONS, *ctx.unit.blocks, *kinds()]))
+
+
+def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...]:
+    """The arguments of a call that is kept as a value; names only, the layer's own rules come later."""
+    from netc.elaborate.layers import words_of
+
+    args: list[tuple[str | None, Value]] = []
+    for arg in call.args:
+        name = arg.name.text if arg.name is not None else None
+        inner = ctx
+        if not ctx.section:
+            inner = Context(ctx.unit, ctx.env, ctx.found, ctx.side, words_of(call.name.text, name), ctx.free, False, ctx.unsure)
+        args.append((name, evaluate(arg.value, inner)))
+    return tuple(args)
+
+
+def merged(
+    held: tuple[tuple[str | None, Value], ...], given: tuple[tuple[str | None, Value], ...]
+) -> tuple[tuple[str | None, Value], ...]:
+    """Arguments of a layer or block value with those of its call on top."""
+    named = {name for name, _ in given if name is not None}
+    positional = any(name is None for name, _ in given)
+    kept = tuple((n, v) for n, v in held if not (n in named or (n is None and positional)))
+    return (*(a for a in kept if a[0] is None), *(a for a in given if a[0] is None), *(a for a in kept if a[0] is not None), *(a for a in given if a[0] is not None))
+
+
+def _function(name: str, call: t.Call, ctx: Context) -> Value:
+    for arg in call.args:
+        if arg.name is not None:
+            raise Wrong("N120", f"`{name}` takes its arguments by position")
+    values = [evaluate(arg.value, ctx) for arg in call.args]
+    if name == "int":
+        if len(values) == 1 and isinstance(values[0], int | float) and abs(values[0]) < 2**63:
+            return int(values[0])
+        raise Wrong("N130", "`int` takes one number")
+    if name == "enumerate":
+        if len(values) in (1, 2) and isinstance(values[0], Items) and all(isinstance(v, int) for v in values[1:]):
+            start = cast(int, values[1]) if len(values) == 2 else 0
+            return Items.of(Items.of((i, v)) for i, v in enumerate(values[0], start))
+        raise Wrong("N130", "`enumerate` takes a list, and perhaps the number to start from")
+    if name == "len":
+        if len(values) == 1 and isinstance(values[0], Items):
+            return len(values[0])
+        raise Wrong("N130", "`len` takes one list")
+    items = values[0] if len(values) == 1 and isinstance(values[0], Items) else Items.of(values)
+    if name != "sum" and not items:
+        raise Wrong("N130", f"`{name}` of nothing has no value")
+    total: Value = 0 if name == "sum" else items[0]
+    for item in items if name == "sum" else items[1:]:
+        if name == "sum":
+            total = arithmetic("+", total, item)
+            continue
+        less = compare("<", item, total)
+        if isinstance(less, Condition):
+            raise Wrong("N133", f"`{name}` of symbolic sizes has no number at compile time")
+        total = item if less == (name == "min") else total
+    return total
+
+
+def bind(targets: t.Targets, value: Value, env: Env, unit: Unit, found: Diagnostics) -> None:
+    """Bind names to a value, taking lists apart as the targets say. Raises Poisoned after a diagnostic."""
+    if len(targets.names) == 1:
+        _bind_one(targets.names[0], value, env, unit, found)
+        return
+    if not isinstance(value, Items) or len(value) != len(targets.names):
+        found.add(Diagnostic("N134", f"{len(targets.names)} names take a list of {len(targets.names)}; this is {kind_of(value)}", unit.span(targets)))
+        raise Poisoned
+    for target, item in zip(targets.names, value, strict=True):
+        _bind_one(target, item, env, unit, found)
+
+
+def _bind_one(target: t.Name | t.Targets, value: Value, env: Env, unit: Unit, found: Diagnostics) -> None:
+    if isinstance(target, t.Targets):
+        bind(target, value, env, unit, found)
+    elif allowed(target.text, unit.span(target), found):
+        env.names[target.text] = value
+
+
+def target_names(targets: t.Targets) -> list[t.Name]:
+    """Every name that targets bind."""
+    names: list[t.Name] = []
+    for target in targets.names:
+        names.extend(target_names(target) if isinstance(target, t.Targets) else [target])
+    return names
+
+
+def bind_let(let: t.Let, env: Env, unit: Unit, found: Diagnostics, ctx: Context | None = None) -> None:
+    """`let a, b = pair` into `env`; its names are poisoned where the value is wrong."""
+    try:
+        bind(let.targets, evaluate(let.value, ctx or Context(unit, env, found)), env, unit, found)
+    except Poisoned:
+        unit.unsure = True
+
+
+def turns(over: t.Expr, ctx: Context, most: int) -> list[Value] | range:
+    """What a loop goes through: a list's items, or 0 to n - 1. Raises Poisoned."""
+    value = evaluate(over, ctx)
+    if isinstance(value, Items):
+        return list(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        if value > most:
+            ctx.found.add(Diagnostic("N161", f"{value:,} turns; a net has at most {most:,} nodes", ctx.unit.span(over), help="repeat less often"))
+            raise Poisoned
+        return range(value)
+    ctx.found.add(Diagnostic("N130", f"a loop goes through a list or counts to a number from 0; this is {kind_of(value)} ({show(value)})", ctx.unit.span(over)))
+    raise Poisoned
+
+
+def as_expr(expr: t.Expr, ctx: Context) -> Expr:
+    """A test on symbols as the author wrote it, for the manifest: names stay, what is known becomes a number."""
+    if isinstance(expr, t.Binary):
+        return [expr.op, as_expr(expr.left, ctx), as_expr(expr.right, ctx)]
+    if isinstance(expr, t.Not):
+        return ["not", as_expr(expr.of, ctx)]
+    value = evaluate(expr, ctx)
+    if isinstance(value, Size):
+        return value.expr()
+    if isinstance(value, Condition):
+        return value.expr
+    if isinstance(value, int):
+        return int(value)
+    raise Wrong("N130", f"a `require` on symbols compares whole numbers, not {kind_of(value)}")
+
+

@@ -1,0 +1,94 @@
+"""What a net's text promises of its symbols: `require H % 16 == 0` makes `H // 16` exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+
+from netc.diagnostic import Diagnostics, Span
+from netc.elaborate.expr import Context, Poisoned, evaluate
+from netc.elaborate.files import Env, Unit
+from netc.graph import Requirement
+from netc.syntax import tree as t
+from netc.tensor import Expr, Size, Symbol
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+
+
+@dataclass(slots=True)
+class _Promise:
+    divisor: int = 1
+    low: int = 1
+    high: int | None = None
+
+
+def promised(names: list[str], requires: list[t.Require], unit: Unit, env: Env) -> dict[str, Symbol]:
+    """The symbols with what conjunctions of `S % k == 0`, `S >= k`, `S <= k` and their kin say of them."""
+    promises = {name: _Promise() for name in names}
+    for each in requires:
+        _read(each.test, promises, unit, env)
+    return {n: Symbol(n, p.divisor, p.low, p.high) for n, p in promises.items()}
+
+
+def _read(test: t.Expr, promises: dict[str, _Promise], unit: Unit, env: Env) -> None:
+    if not isinstance(test, t.Binary):
+        return
+    if test.op == "and":
+        _read(test.left, promises, unit, env)
+        _read(test.right, promises, unit, env)
+        return
+    if test.op not in _FLIPPED:
+        return
+    left, op, right = test.left, test.op, test.right
+    number = _number(right, unit, env)
+    if number is None:
+        left, op, number = right, _FLIPPED[op], _number(left, unit, env)
+    if number is None:
+        return
+    if isinstance(left, t.Binary) and left.op == "%" and op == "==" and number == 0:
+        promise, divisor = _symbol(left.left, promises), _number(left.right, unit, env)
+        if promise is not None and divisor is not None and divisor > 0:
+            promise.divisor = lcm(promise.divisor, divisor)
+        return
+    promise = _symbol(left, promises)
+    if promise is None:
+        return
+    if op in (">=", ">", "=="):
+        promise.low = max(promise.low, number + (op == ">"))
+    if op in ("<=", "<", "=="):
+        most = number - (op == "<")
+        promise.high = most if promise.high is None else min(promise.high, most)
+
+
+def _symbol(expr: t.Expr, promises: dict[str, _Promise]) -> _Promise | None:
+    return promises.get(expr.parts[0]) if isinstance(expr, t.Path) and len(expr.parts) == 1 else None
+
+
+def _number(expr: t.Expr, unit: Unit, env: Env) -> int | None:
+    # Tried on the side: what cannot be evaluated here is reported where the `require` is checked.
+    try:
+        value = evaluate(expr, Context(unit, env, Diagnostics(), section=True))
+    except Poisoned:
+        return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def smallest(facts: dict[Size, Span]) -> list[Requirement]:
+    """Sizes that have to be at least 1, as requirements: one least size a symbol where one symbol decides."""
+    least: dict[str, tuple[int, str]] = {}
+    others: list[Requirement] = []
+    for size, where in facts.items():
+        symbols = size.symbols()
+        if len(symbols) != 1:
+            expr: Expr = [">=", size.expr(), 1]
+            others.append(Requirement(expr, f"{size} >= 1", f"a side would be empty at {where}"))
+            continue
+        name, symbol = next(iter(symbols.items()))
+        number = symbol.divisor * -(-symbol.low // symbol.divisor)
+        tries = 0
+        while size.at({name: number}) < 1 and tries < 1 << 16:
+            number, tries = number + symbol.divisor, tries + 1
+        if name not in least or number > least[name][0]:
+            least[name] = (number, f"`{where.text.split('(')[0].strip()}` at {where} would be left with nothing")
+    ours = [Requirement([">=", n, number], f"{n} >= {number}", why) for n, (number, why) in least.items()]
+    return ours + others

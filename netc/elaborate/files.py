@@ -1,0 +1,271 @@
+"""The files of one check: what each defines, and what it may read. A spec reads its own folder's tree and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netc.diagnostic import Diagnostic, Diagnostics, Source, Span
+from netc.elaborate.values import Value
+from netc.ops import find
+from netc.syntax import tree as t
+from netc.syntax.parse import decode, parse
+
+DEEPEST_IMPORT = 16
+STD = Path(__file__).parent.parent / "std"
+
+WORDS = frozenset(
+    "language use let default block net input output from require if else for in is and or not true false"
+    " train export expect".split()
+)
+"""The language's own words; they name nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """`default conv(bias=false)`, linked to the rules that hold outside of it."""
+
+    call: t.Call
+    file: Unit
+    env: Env
+    outer: Rule | None
+
+
+@dataclass(slots=True, eq=False)
+class Env:
+    """Names of a lexical layer: parameters, lets, loop variables. `rules` are the defaults that hold here."""
+
+    names: dict[str, Value]
+    outer: Env | None = None
+    rules: Rule | None = None
+
+    def get(self, name: str) -> Value | None:
+        env: Env | None = self
+        while env is not None:
+            if name in env.names:
+                return env.names[name]
+            env = env.outer
+        return None
+
+    def known(self) -> set[str]:
+        found: set[str] = set()
+        env: Env | None = self
+        while env is not None:
+            found |= set(env.names)
+            env = env.outer
+        return found
+
+    def inside(self) -> Env:
+        """A layer inside this one."""
+        return Env({}, self, self.rules)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockDef:
+    """A block of a file, with the names that its text can see."""
+
+    name: str
+    tree: t.Block
+    unit: Unit
+    env: Env
+
+    @property
+    def hurt(self) -> bool:
+        """Whether part of it did not parse."""
+        return self.unit.file.hurt(self.tree)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetDef:
+    """A net of a file. `variant` is set where the net is another one with arguments."""
+
+    name: str
+    tree: t.Net | t.Variant
+    unit: Unit
+    env: Env
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One file: its tree and what its names mean."""
+
+    file: t.File
+    path: Path | None
+    env: Env
+    blocks: dict[str, BlockDef] = field(default_factory=dict[str, BlockDef])
+    nets: dict[str, NetDef] = field(default_factory=dict[str, NetDef])
+    sections: list[t.Section] = field(default_factory=list[t.Section])
+    unsure: bool = False  # an import failed or a definition did not parse: an unknown name may be one of those
+
+    def span(self, at: t.At) -> Span:
+        return self.file.span(at)
+
+
+class Files:
+    """Loads files, each once, and follows `use`."""
+
+    def __init__(self, found: Diagnostics, root: Path | None, search: tuple[Path, ...] = ()) -> None:
+        self.found = found
+        self.root = root.resolve() if root is not None else None
+        self.search = tuple(p.resolve() for p in search)
+        self.units: dict[Path, Unit] = {}
+        self.texts: dict[str, str] = {}
+
+    def shown(self, path: Path) -> str:
+        """A path as messages name it: relative to the root's parent where it can be."""
+        if path.is_relative_to(STD):
+            return f"std/{path.relative_to(STD).as_posix()}"
+        if self.root is not None and path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        return path.name
+
+    def open(self, source: Source, path: Path | None, ring: tuple[Path, ...] = ()) -> Unit:
+        """The unit of a text; every finding goes to the diagnostics."""
+        file = parse(source)
+        self.texts[source.name] = source.text
+        self.found.extend(file.diagnostics)
+        unit = Unit(file, path, Env({}), unsure=bool(file.damaged))
+        if path is not None:
+            self.units[path] = unit
+        self._define(unit, ring)
+        return unit
+
+    def _define(self, unit: Unit, ring: tuple[Path, ...]) -> None:
+        # Blocks and nets are visible in the whole file; lets and defaults from their line on.
+        from netc.elaborate.expr import bind_let
+
+        taken: dict[str, t.Name] = {}
+        env = unit.env
+        for statement in unit.file.statements:
+            if isinstance(statement, t.Use):
+                for name in self._use(unit, statement, ring):
+                    self._claim(unit, name, taken)
+            elif isinstance(statement, t.Let):
+                env = Env({}, env, env.rules)
+                bind_let(statement, env, unit, self.found)
+            elif isinstance(statement, t.Default):
+                env = Env({}, env, Rule(statement.call, unit, env, env.rules))
+                check_default(statement, unit, self.found)
+            elif isinstance(statement, t.Block):
+                if self._claim(unit, statement.name, taken):
+                    unit.blocks[statement.name.text] = BlockDef(statement.name.text, statement, unit, env)
+            elif isinstance(statement, t.Net | t.Variant):
+                if self._claim(unit, statement.name, taken):
+                    unit.nets[statement.name.text] = NetDef(statement.name.text, statement, unit, env)
+            else:
+                unit.sections.append(statement)
+        unit.env = env
+
+    def _claim(self, unit: Unit, name: t.Name, taken: dict[str, t.Name]) -> bool:
+        span = unit.span(name)
+        if not allowed(name.text, span, self.found):
+            return False
+        if find(name.text) is not None or name.text in ("skip", "inception"):
+            self.found.add(Diagnostic("N113", f"`{name.text}` is a layer's name", span, help=f"choose another name, such as {name.text}_block"))
+            return False
+        if name.text in taken:
+            line = unit.file.source.position(taken[name.text].start)[0]
+            self.found.add(Diagnostic("N112", f"`{name.text}` is defined twice, first on line {line}", span, help="rename one of them"))
+            return False
+        taken[name.text] = name
+        return True
+
+    def _use(self, unit: Unit, use: t.Use, ring: tuple[Path, ...]) -> list[t.Name]:
+        span = unit.span(use.path)
+        target = self.resolve(unit, use.path.value, span)
+        if target is None:
+            unit.unsure = True
+            return []
+        here = unit.path or Path(unit.file.source.name)
+        if target in (*ring, here):
+            names = [self.shown(p) for p in (*ring, here)]
+            start = names.index(self.shown(target))
+            self.found.add(Diagnostic("N152", f"files use each other in a ring: {' -> '.join([*names[start:], self.shown(target)])}", span, help="move what both need into a third file"))
+            unit.unsure = True
+            return []
+        if len(ring) >= DEEPEST_IMPORT:
+            self.found.add(Diagnostic("N154", f"files use each other deeper than {DEEPEST_IMPORT}", span, help="use the file that holds the block directly"))
+            unit.unsure = True
+            return []
+        other = self.units.get(target)
+        if other is None:
+            source = read(target, self.shown(target))
+            if isinstance(source, Diagnostic):
+                self.found.add(source)
+                unit.unsure = True
+                return []
+            other = self.open(source, target, (*ring, here))
+        for name in use.names:
+            if name.text in other.blocks:
+                unit.blocks[name.text] = other.blocks[name.text]
+            elif name.text in other.nets:
+                unit.nets.setdefault(name.text, other.nets[name.text])
+            elif other.unsure:
+                unit.unsure = True
+            else:
+                from netc.elaborate.names import nearest
+
+                known = [*other.blocks, *other.nets]
+                help_ = nearest(name.text, known) or f"it defines {', '.join(known[:8]) or 'nothing'}"
+                self.found.add(Diagnostic("N153", f"`{use.path.value}` defines no `{name.text}`", unit.span(name), help=help_))
+                unit.unsure = True
+        return list(use.names)
+
+    def resolve(self, unit: Unit, text: str, span: Span, suffix: str = ".cnn") -> Path | None:
+        """The file a spec names, None with a diagnostic where it may not or cannot be read."""
+        if text.startswith("std/"):
+            path = (STD / text[4:]).resolve()
+            inside = path.is_relative_to(STD.resolve())
+        else:
+            folder = unit.path.parent if unit.path is not None else self.root
+            if folder is None:
+                self.found.add(Diagnostic("N150", f'a text without a file cannot read "{text}"', span, help="save it and check the file"))
+                return None
+            if "\0" in text:
+                self.found.add(Diagnostic("N150", "a path holds a NUL character", span))
+                return None
+            candidates = [folder / text, *(place / text for place in self.search)]
+            path = next((c.resolve() for c in candidates if c.is_file()), candidates[0].resolve())
+            roots = [r for r in (self.root, STD.resolve(), *self.search) if r is not None]
+            inside = any(path.is_relative_to(r) for r in roots)
+        if not inside:
+            self.found.add(Diagnostic("N151", f'"{text}" lies outside of the spec\'s folder: a spec reads its own folder only', span, help="copy the file beside the spec, or name its folder with --search"))
+            return None
+        if not path.is_file() or not path.name.endswith(suffix):
+            what = "is not a .cnn file" if path.is_file() else "is not there"
+            near = sorted(p.name for p in path.parent.glob(f"*{suffix}"))[:8] if path.parent.is_dir() else []
+            self.found.add(Diagnostic("N150", f'"{text}" {what}', span, help=f"beside it: {', '.join(near)}" if near else ""))
+            return None
+        return path
+
+
+def read(path: Path, shown: str) -> Source | Diagnostic:
+    """A file's text, or the diagnostic that says why not."""
+    from netc.syntax.parse import LARGEST_FILE
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return Diagnostic("N100", f"{shown} cannot be read: {reason}", Span(Source(shown, ""), 0, 0), help="name a .cnn file or a folder that holds some")
+    return decode(shown, data)
+
+
+def check_default(statement: t.Default, unit: Unit, found: Diagnostics) -> None:
+    """A default is for a layer that exists."""
+    name = statement.call.name
+    if find(name.text) is None:
+        from netc.elaborate.names import nearest
+        from netc.ops import kinds
+
+        said = "a block" if name.text in unit.blocks else "no layer"
+        found.add(Diagnostic("N110", f"`default` is for layers; `{name.text}` is {said}", unit.span(name), help=nearest(name.text, kinds())))
+
+
+def allowed(name: str, span: Span, found: Diagnostics) -> bool:
+    """Whether a name is not one of the language's words."""
+    if name in WORDS:
+        found.add(Diagnostic("N113", f"`{name}` is a word of the language and names nothing", span, help=f'as a path component it is quoted: "{name}": ...' ))
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""One expansion of a block or net while it goes on: its template, its labels, and how its findings are worded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netc.diagnostic import Diagnostic, Diagnostics, Edit, Label, Span
+from netc.elaborate.expr import Context
+from netc.elaborate.files import WORDS, BlockDef, Env, Files, Unit
+from netc.elaborate.layers import Layers
+from netc.elaborate.names import nearest
+from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value
+from netc.elaborate.values import Value as Constant
+from netc.syntax import tree as t
+from netc.tensor import Size, Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that make a stranger's text safe to check. Options of `netc check`."""
+
+    nodes: int = 1_000_000
+    depth: int = 200
+
+
+class Stop(Exception):
+    """Elaboration ends at once: a limit was passed and reported."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all expansions of one check share."""
+
+    files: Files
+    found: Diagnostics
+    layers: Layers = field(default_factory=Layers)
+    limits: Limits = field(default_factory=Limits)
+    templates: dict[object, Template] = field(default_factory=dict[object, Template])
+    facts: dict[Size, Span] = field(default_factory=dict[Size, Span])
+    """Sizes that have to be at least 1 for the net to make sense, and where each was first needed."""
+    requires: list[tuple[object, str, str]] = field(default_factory=list[tuple[object, str, str]])
+    """Tests on symbols that the text requires: (expression, text, why)."""
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """The way here, for the notes of a finding: who applied this block, and where."""
+
+    label: str
+    where: Span
+    frame: Frame
+
+
+# What nn.Module owns: a label of this name would hide a method. Kept equal to torch by a test.
+@dataclass(slots=True, eq=False)
+class Frame:
+    """The expansion of one block or net."""
+
+    shared: Shared
+    unit: Unit
+    template: Template
+    inputs: tuple[Value, ...]
+    named: bool = False
+    """Whether the inputs have names, so that `in` means nothing."""
+    block: BlockDef | None = None
+    caller: Caller | None = None
+    depth: int = 0
+    unsure: bool = False
+    free: dict[str, Size] = field(default_factory=dict[str, Size])
+    """The symbols that a net's body sees."""
+    outputs: dict[str, Value] = field(default_factory=dict[str, Value])
+    output_names: dict[str, t.Port] = field(default_factory=dict[str, t.Port])
+    unread: list[tuple[tuple[Value, ...], Span]] = field(default_factory=list[tuple[tuple[Value, ...], Span]])
+    multiplicity: int = 1
+
+    # --- findings
+
+    def span(self, at: t.At) -> Span:
+        return self.unit.span(at)
+
+    def notes(self) -> tuple[str, ...]:
+        """The way through the expansion, innermost first."""
+        notes: list[str] = []
+        frame: Frame | None = self
+        while frame is not None and frame.caller is not None and len(notes) < 6:
+            caller = frame.caller
+            text = " ".join(caller.where.text.split())
+            text = f"{text[:69]}..." if len(text) > 72 else text
+            notes.append(f"in {caller.label}, from `{text}` at {caller.where}")
+            frame = caller.frame
+        return tuple(notes)
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        help: str = "",
+        said: str = "",
+        labels: tuple[Label, ...] = (),
+        edit: Edit | None = None,
+    ) -> None:
+        """Add an error with the way here."""
+        self.shared.found.add(Diagnostic(code, message, span, said, labels, self.notes(), help, edit))
+
+    # --- names
+
+    def context(self, env: Env, prefix: str, words: frozenset[str] | None = None) -> Context:
+        """What an expression in this body may read."""
+        return Context(
+            self.unit,
+            env,
+            self.shared.found,
+            side=lambda path: self.side(path, prefix),
+            words=words,
+            free=self._symbol if self.free else None,
+            unsure=self.unsure,
+        )
+
+    def _symbol(self, name: str) -> Constant | None:
+        return self.free.get(name)
+
+    def find(self, parts: tuple[str, ...], prefix: str) -> tuple[Value | None, Handle | None, str]:
+        """What a path of labels leads to from inside `prefix`: the value, the step, and the label that is missing."""
+        template = self.template
+        path = ".".join(parts)
+        while True:
+            full = f"{prefix}.{path}" if prefix else path
+            value, handle, missing = _descend(template, full.split("."))
+            if value is not None or handle is not None or not prefix:
+                return value, handle, missing
+            prefix = prefix.rpartition(".")[0]
+
+    def value(self, path: t.Path, prefix: str) -> Value | None:
+        """The value that a path names, None (poisoned) after a diagnostic."""
+        if path.parts == ("in",):
+            if self.named or self.block is None:
+                where = "a net" if self.block is None else f"`{self.block.name}`, which names its values with `from`,"
+                self.report("N142", f"{where} has no `in`", self.span(path), help="start from a name: " + ", ".join(list(self.template.labels)[:4]))
+                return None
+            if len(self.inputs) != 1:
+                self.report("N142", f"{len(self.inputs)} values enter this block: `in` names one", self.span(path), help=f"name them: block {self.block.name}(...) from a, b {{ ... }}")
+                return None
+            return self.inputs[0]
+        value, _, missing = self.find(path.parts, prefix)
+        if value is None and not self.unsure and not self.unit.unsure:
+            self.unknown(path, missing)
+        return value
+
+    def unknown(self, path: t.Path, missing: str) -> None:
+        """Report a label that names nothing above this line."""
+        known = [n for n in self.template.labels if "." not in n] if "." not in missing else list(self.template.labels)
+        text = ".".join(path.parts)
+        help_ = nearest(missing, known) or (f"values here are {', '.join(known[:8])}" if known else "no value has a label yet")
+        self.report("N111", f"`{text}` names no value above this line" if missing == text else f"`{text}`: there is no `{missing}`", self.span(path), help=help_)
+
+    def side(self, path: t.Path, prefix: str) -> Constant | None:
+        """`x.c`, `in.h`: a side of a value. None where the path is no such thing. Raises Poisoned."""
+        from netc.elaborate.expr import Poisoned, Wrong
+
+        *head, last = path.parts
+        if last not in ("n", "c", "t", "d", "h", "w"):
+            return None
+        of = t.Path(path.start, path.end, tuple(head))
+        if head == ["in"]:
+            value = self.value(of, prefix)
+        else:
+            value, _, _ = self.find(tuple(head), prefix)
+            if value is None:
+                if self.unsure:
+                    raise Poisoned
+                return None
+        if value is None or value.type is None:
+            raise Poisoned
+        side = value.type.side(last)
+        if side is None:
+            raise Wrong("N111", f"{'.'.join(head)} is {value.type}: it has no side `{last}`", f"it has {', '.join('ncthw'[:2] if not value.type.sides else ('n', 'c', *{1: 't', 2: 'hw', 3: 'dhw'}[value.type.rank]))}")
+        return side
+
+    def claim(self, path: str, where: Span) -> bool:
+        """Take a path for a step or a label; an error where somebody has it."""
+        first = self.template.places.get(path)
+        if first is not None:
+            self.report("N112", f"two things are called `{path}` here", where, labels=(Label(first, "the first"),), help="rename one: names are paths of weights, and paths are unique")
+            return False
+        self.template.places[path] = where
+        return True
+
+    def name_value(self, path: str, value: Value) -> None:
+        """Let a label name a value."""
+        self.template.labels[path] = value
+
+
+def _descend(template: Template, parts: list[str]) -> tuple[Value | None, Handle | None, str]:
+    """Follow a path through the labels of a template and of the blocks it applies."""
+    handle: Handle | None = None
+    while True:
+        for cut in range(len(parts), 0, -1):
+            name = ".".join(parts[:cut])
+            value, step = template.labels.get(name), template.handles.get(name)
+            if cut == len(parts) and (value is not None or step is not None):
+                return _outward(value, handle), (Handle(step.step, handle) if step is not None else None), ""
+            if step is not None and isinstance(step.step, BlockStep):
+                handle = Handle(step.step, handle)
+                template, parts = step.step.template, parts[cut:]
+                break
+        else:
+            return None, None, parts[0] if len(parts) == 1 else ".".join(parts)
+
+
+def _outward(value: Value | None, handle: Handle | None) -> Value | None:
+    """A value inside a block, as the one who applies the block sees it."""
+    while value is not None and handle is not None:
+        assert isinstance(handle.step, BlockStep)
+        value = handle.step.inputs[value.port] if value.step is None else Value(value.type, value.where, handle.step, -1, value)
+        handle = handle.within
+    return value
+
+
+def fresh(names: dict[str, Symbol]) -> dict[str, Size]:
+    """Symbols as sizes."""
+    return {name: Size.of(symbol) for name, symbol in names.items()}
+
+
+__all__ = ["WORDS", "BlockStep", "Caller", "Frame", "LayerStep", "Limits", "Shared", "Stop", "fresh"]

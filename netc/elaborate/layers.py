@@ -1,0 +1,194 @@
+"""From a call to a layer: its arguments bound, defaulted, validated once, and its rule asked once for equal inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from types import UnionType
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from netc.diagnostic import Span
+from netc.elaborate.names import nearest
+from netc.elaborate.values import LayerValue, Value, kind_of, show
+from netc.elaborate.values import key as value_key
+from netc.op import Layer, Reject
+from netc.ops import find
+from netc.tensor import TensorType
+
+_MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument with the place it was written at."""
+
+    value: Value
+    where: Span
+    name_where: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a layer's arguments: a code, the argument (None: the call), message, help."""
+
+    code: str
+    at: str | None
+    message: str
+    help: str = ""
+
+
+@cache
+def words_of(kind: str, argument: str | None) -> frozenset[str] | None:
+    """The words that a layer's argument may hold (`floor`, `ceil`), None for a block's argument."""
+    cls = find(kind)
+    if cls is None:
+        return None
+    field = cls.model_fields.get(argument or cls.positional or "")
+    return frozenset(_literals(field.annotation)) if field is not None else frozenset()
+
+
+
+def _literals(annotation: Any) -> set[str]:
+    if get_origin(annotation) is Literal:
+        return {a for a in get_args(annotation) if isinstance(a, str)}
+    found: set[str] = set()
+    for part in get_args(annotation):
+        found |= _literals(part)
+    return found
+
+
+def describe(annotation: Any) -> str:
+    """What an argument takes, in words."""
+    parts: list[str] = []
+    _describe(annotation, parts)
+    unique = list(dict.fromkeys(parts))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}" if unique else "a value"
+
+
+def _describe(annotation: Any, parts: list[str]) -> None:
+    origin = get_origin(annotation)
+    if annotation is bool:
+        parts.append("true or false")
+    elif annotation is int:
+        parts.append("a whole number")
+    elif annotation is float:
+        parts.append("a number")
+    elif annotation is str:
+        parts.append("a text")
+    elif origin is Literal:
+        parts.extend(f"`{a}`" for a in get_args(annotation))
+    elif origin is tuple:
+        parts.append("a list")
+    elif origin is dict:
+        parts.append("keys and values")
+    elif origin in (Union, UnionType) or hasattr(annotation, "__metadata__"):
+        for part in get_args(annotation)[: 1 if hasattr(annotation, "__metadata__") else None]:
+            _describe(part, parts)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        parts.append(f"`{annotation.model_fields['kind'].default}(...)`" if "kind" in annotation.model_fields else "a call")
+
+
+def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationError, what: str) -> list[Finding]:
+    """Pydantic's errors as ours, one an argument: two errors for one bad pair are one mistake."""
+    kinds = {str(e["loc"][0]): e for e in reversed(error.errors(include_url=False)) if e["loc"]}
+    extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"]
+    missing = [n for n, e in kinds.items() if e["type"] == _MISSING]
+    foreign = cast("dict[str, str]", getattr(cls, "foreign", {}))
+    found: list[Finding] = []
+    for name in extra:
+        takes = [n for n in cls.model_fields if n != "kind"]
+        help_ = foreign.get(name, "")
+        help_ = f"netc calls it `{help_}`" if help_ in takes else help_
+        help_ = help_ or nearest(name, [*missing, *takes])
+        if not help_ and len(extra) == 1 and len(missing) == 1:
+            help_ = f"did you mean `{missing[0]}`?"
+        help_ = help_ or (f"it takes {', '.join(takes)}" if takes else "it takes no arguments")
+        found.append(Finding("N120", name, f"{what} takes no `{name}`", help_))
+    if not (extra and missing):
+        for name in missing:
+            field = cls.model_fields[name]
+            said = f" ({field.description})" if field.description else ""
+            found.append(Finding("N121", None, f"{what} needs `{name}`{said}", f"add {name}=..."))
+    for name, e in kinds.items():
+        if name not in extra and name not in missing:
+            found.append(_bad_value(cls, name, values.get(name), e, what))
+    if not found:  # a model-wide rule
+        first = error.errors(include_url=False)[0]
+        found.append(Finding("N122", None, f"{what}: {first['msg'].removeprefix('Value error, ')}"))
+    return found
+
+
+def _bad_value(cls: type[BaseModel], name: str, value: Value | None, error: Any, what: str) -> Finding:
+    field = cls.model_fields.get(name)
+    wants = describe(field.annotation) if field is not None else "another value"
+    context: dict[str, Any] = error.get("ctx", {})
+    bounds = {"greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"), "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most")}
+    shown = show(value) if value is not None else "nothing"
+    if len(shown) > 60:
+        shown = f"{shown[:57]}..."
+    if error["type"] in bounds:
+        field_name, words = bounds[error["type"]]
+        code = "N205" if error["type"] == "less_than_equal" and isinstance(value, int) and value > 2**31 - 1 else "N122"
+        return Finding(code, name, f"`{name}` of {what} is {words} {context[field_name]}, not {shown}")
+    if error["type"] == "value_error":
+        return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
+    found = shown if value is None else f"{kind_of(value)} ({shown})" if not isinstance(value, str) else shown
+    return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {found}")
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def validate(cls: type[_M], values: dict[str, Any], what: str) -> _M | list[Finding]:
+    """A model of the values, or what is wrong with them."""
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        return findings(cls, values, error, what)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A layer's rule asked: the output's type and whether it has tensors under its name."""
+
+    type: TensorType
+    weighted: bool
+
+
+class Layers:
+    """Validates each distinct call once, and asks each distinct layer's rule once for equal inputs."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, Layer | list[Finding]] = {}
+        self._applied: dict[tuple[int, tuple[TensorType, ...]], Applied | Reject] = {}
+
+    def make(self, cls: type[Layer], values: dict[str, Value]) -> Layer | list[Finding]:
+        """The layer for these arguments, or what is wrong with them."""
+        cached = (cls, tuple((n, value_key(v)) for n, v in sorted(values.items())))
+        made = self._made.get(cached)
+        if made is None:
+            made = self._made[cached] = self._make(cls, values)
+        return made
+
+    def _make(self, cls: type[Layer], values: dict[str, Value]) -> Layer | list[Finding]:
+        for name, value in values.items():
+            if isinstance(value, LayerValue) and name in cls.model_fields:
+                wants = describe(cls.model_fields[name].annotation)
+                return [Finding("N122", name, f"`{name}` of `{cls.kind}` takes {wants}, not {kind_of(value)}")]
+        return validate(cls, cast("dict[str, Any]", values), f"`{cls.kind}`")
+
+    def apply(self, layer: Layer, types: tuple[TensorType, ...]) -> Applied | Reject:
+        """What the layer makes of values of these types, or why it refuses."""
+        cached = (id(layer), types)
+        applied = self._applied.get(cached)
+        if applied is None:
+            try:
+                y = layer.infer(*types)
+                applied = Applied(y, bool(layer.params(*types)))
+            except Reject as reject:
+                applied = reject
+            self._applied[cached] = applied
+        return applied

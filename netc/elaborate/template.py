@@ -1,0 +1,156 @@
+"""A block's expansion, kept once for equal arguments and inputs, and its unrolling into the flat graph.
+
+A template names everything relative to itself, so a net that applies one block a thousand times elaborates it once. Its
+node count is known before anything is unrolled: a text that multiplies blocks past the limit is refused in no time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netc.diagnostic import Span
+from netc.elaborate.values import Value as Constant
+from netc.graph import Node, Region
+from netc.op import Layer
+from netc.tensor import TensorType
+
+if TYPE_CHECKING:
+    from netc.elaborate.files import BlockDef
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A tensor while a body is elaborated. `type` None is a poisoned value: an error was reported where it was made."""
+
+    type: TensorType | None
+    where: Span
+    step: Step | None = None
+    port: int = -1  # which of the template's inputs this is, where `step` is None
+    inner: Value | None = None  # the value inside the instance that made it
+    read: bool = False
+
+    def path(self) -> str:
+        """Its name relative to the template; only for a value that a step makes."""
+        assert self.step is not None and self.step.name is not None
+        return join(self.step.name, self.inner.path()) if self.inner is not None else self.step.name
+
+
+@dataclass(slots=True, eq=False)
+class LayerStep:
+    """One layer. `name` is None until the template is closed, where nobody named it."""
+
+    name: str | None
+    auto: str
+    op: Layer
+    inputs: tuple[Value, ...]
+    type: TensorType
+    where: Span
+    weighted: bool
+    owner: Handle | None = None  # whose weights it applies again
+
+
+@dataclass(slots=True, eq=False)
+class BlockStep:
+    """A block applied."""
+
+    name: str | None
+    auto: str
+    template: Template
+    inputs: tuple[Value, ...]
+    where: Span
+    owner: Handle | None = None
+
+
+Step = LayerStep | BlockStep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Handle:
+    """What a label leads to: a step here, or one inside a block that is applied here (`within`)."""
+
+    step: Step
+    within: Handle | None = None
+
+    def path(self) -> str:
+        """The path of its weights, relative to the template the outermost handle is in."""
+        if self.step.owner is not None:
+            inner = self.step.owner.path()
+        else:
+            assert self.step.name is not None
+            inner = self.step.name
+        return join(self.within.path(), inner) if self.within is not None else inner
+
+
+def join(prefix: str, name: str) -> str:
+    """Two parts of a path."""
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+@dataclass(slots=True, eq=False)
+class Template:
+    """The steps of one expansion, its outputs, and what its labels name."""
+
+    block: str
+    definition: BlockDef | None = None
+    args: dict[str, Constant] = field(default_factory=dict[str, Constant])
+    steps: list[Step] = field(default_factory=list[Step])
+    outputs: tuple[Value, ...] = ()
+    labels: dict[str, Value] = field(default_factory=dict[str, Value])
+    handles: dict[str, Handle] = field(default_factory=dict[str, Handle])
+    places: dict[str, Span] = field(default_factory=dict[str, Span])  # every path in use, and who took it
+    count: int = 0
+    weighted: bool = False
+    damaged: bool = False
+
+    def close(self) -> None:
+        """Name what nobody named: after its kind, with a number where that is taken."""
+        used = set(self.places)
+        last: dict[str, int] = {}
+        for step in self.steps:
+            if step.name is None:
+                number = last.get(step.auto, 0)
+                while True:
+                    number += 1
+                    name = step.auto if number == 1 else f"{step.auto}_{number}"
+                    if name not in used:
+                        break
+                last[step.auto] = number
+                used.add(name)
+                step.name = name
+
+
+@dataclass(slots=True)
+class Unrolled:
+    """The flat form: nodes in order, regions, and the values of the outputs by name."""
+
+    nodes: list[Node]
+    regions: list[Region]
+
+
+def unroll(template: Template, net: str, inputs: tuple[str, ...], where: Span) -> tuple[Unrolled, list[str]]:
+    """Nodes and regions of a net's template, and the names of its outputs' values."""
+    flat = Unrolled([], [Region("", net, -1, 0, 0, where)])
+    outputs = _unroll(template, "", "", inputs, 0, flat)
+    first = flat.regions[0]
+    flat.regions[0] = Region("", first.block, -1, 0, len(flat.nodes), where)
+    return flat, outputs
+
+
+def _unroll(template: Template, prefix: str, weights: str, inputs: tuple[str, ...], region: int, flat: Unrolled) -> list[str]:
+    def name_of(value: Value) -> str:
+        return inputs[value.port] if value.step is None else join(prefix, value.path())
+
+    for step in template.steps:
+        assert step.name is not None
+        name = join(prefix, step.name)
+        own = join(weights, step.owner.path() if step.owner is not None else step.name)
+        operands = tuple(name_of(v) for v in step.inputs)
+        if isinstance(step, LayerStep):
+            flat.nodes.append(Node(name, step.op, operands, step.type, own, step.where, region))
+        else:
+            index, start = len(flat.regions), len(flat.nodes)
+            flat.regions.append(Region(name, step.template.block, region, start, start, step.where))
+            _unroll(step.template, name, own, operands, index, flat)
+            flat.regions[index] = Region(name, step.template.block, region, start, len(flat.nodes), step.where)
+    return [name_of(v) for v in template.outputs]

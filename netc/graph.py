@@ -1,0 +1,186 @@
+"""The graph: flat, ordered, immutable. Every node has one value, and one name: its dotted path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from netc.diagnostic import Span
+from netc.op import Layer, Param
+from netc.sections import Expect, Export, Train
+from netc.tensor import Expr, TensorType
+
+Fit = Literal["crop", "stretch", "pad"]
+Filter = Literal["bilinear", "bicubic"]
+Color = Literal["rgb", "bgr", "gray"]
+Decode = Literal["softmax", "sigmoid", "argmax", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What turns a picture into the tensor: `(pixel * scale - mean) / std`, pixel in 0..255 in `color` order."""
+
+    resize: int | tuple[int, int] | None = None
+    fit: Fit = "crop"
+    filter: Filter = "bilinear"
+    crop: int | tuple[int, int] | None = None
+    color: Color = "rgb"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A tensor that enters. `recipe` is None where the net does not take pictures."""
+
+    name: str
+    type: TensorType
+    where: Span
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor that leaves under `name`; `value` is the input's or the node's name that feeds it."""
+
+    name: str
+    value: str
+    type: TensorType
+    where: Span
+    labels: tuple[str, ...] | None = None
+    decode: Decode = "none"
+    threshold: float | None = None
+    train_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer applied. `inputs` are names of inputs or earlier nodes; `weights` is the path its tensors live under."""
+
+    name: str
+    op: Layer
+    inputs: tuple[str, ...]
+    type: TensorType
+    weights: str
+    where: Span
+    region: int
+
+    @property
+    def shared(self) -> bool:
+        """Whether the weights are another node's."""
+        return self.weights != self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A block's application: nodes `start` (included) to `stop` (excluded) stand under `name`. Region 0 is the net."""
+
+    name: str
+    block: str
+    parent: int
+    start: int
+    stop: int
+    where: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A fact about the symbols that every request has to meet."""
+
+    expr: Expr
+    text: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net, elaborated. Nodes stand in the order of their expansion, which is a topological order."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    nodes: tuple[Node, ...]
+    regions: tuple[Region, ...]
+    requires: tuple[Requirement, ...] = ()
+    train: Train | None = None
+    export: Export = Export()
+    expect: Expect = Expect()
+    language: int = 1
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Every file read, by its name: the spec first."""
+
+    @cached_property
+    def types(self) -> dict[str, TensorType]:
+        """The type of every value, inputs and nodes, by name."""
+        found = {i.name: i.type for i in self.inputs}
+        found.update((n.name, n.type) for n in self.nodes)
+        return found
+
+    @cached_property
+    def node(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return {n.name: n for n in self.nodes}
+
+    def operands(self, node: Node) -> tuple[TensorType, ...]:
+        """The types of what enters a node."""
+        return tuple(self.types[name] for name in node.inputs)
+
+    @cached_property
+    def deployed(self) -> frozenset[str]:
+        """Names of the nodes that some output for inference needs; the others feed `only = train` outputs alone."""
+        needed = {o.value for o in self.outputs if not o.train_only}
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return frozenset(needed & {n.name for n in self.nodes})
+
+    def parameters(self) -> Iterator[tuple[str, Param]]:
+        """Every tensor of the net, shared ones once, as `(state_dict name, Param)` in `state_dict` order."""
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.weights in seen:
+                continue
+            seen.add(node.weights)
+            for name, param in node.op.params(*self.operands(node)).items():
+                yield f"{node.weights}.{name}" if name else node.weights, param
+
+    def params(self, *, train: bool = False) -> int:
+        """Learned numbers: of the deployed net, or with `train` of the heads that only training needs as well."""
+        total = 0
+        seen: set[str] = set()
+        counted: dict[tuple[int, tuple[TensorType, ...]], int] = {}
+        for node in self.nodes:
+            if node.weights in seen or not (train or node.name in self.deployed):
+                continue
+            seen.add(node.weights)
+            key = (id(node.op), self.operands(node))
+            if key not in counted:
+                counted[key] = sum(p.size for p in node.op.params(*key[1]).values() if p.learned)
+            total += counted[key]
+        return total
+
+    def macs(self, sizes: Mapping[str, int] | None = None) -> int:
+        """Multiply-accumulates of the deployed net for one example. Raises KeyError with a symbol that `sizes` lacks."""
+        total = 0
+        counted: dict[tuple[int, TensorType, tuple[TensorType, ...]], int] = {}
+        for node in self.nodes:
+            if node.name not in self.deployed:
+                continue
+            xs = tuple(x.at(sizes or {}) for x in self.operands(node))
+            key = (id(node.op), node.type.at(sizes or {}), xs)
+            if key not in counted:
+                counted[key] = node.op.macs(key[1], *xs)
+            total += counted[key]
+        return total
+
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that the inputs bind, in order of appearance."""
+        found: dict[str, None] = {}
+        for each in self.inputs:
+            for side in each.type.dims:
+                if not isinstance(side, int):
+                    found |= dict.fromkeys(side.symbols())
+        return tuple(found)

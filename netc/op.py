@@ -1,0 +1,198 @@
+"""The operation protocol: a layer kind is one Pydantic model whose methods are all there is to know about it.
+
+A layer's fields are its arguments in the language. No op file imports torch or onnx: both back ends are answered with
+data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from netc.tensor import LARGEST, TensorType
+
+Count: TypeAlias = Annotated[int, Field(gt=0, le=LARGEST)]
+"""A number of channels, units or groups."""
+
+
+class Reject(Exception):
+    """A rule refuses. It names an argument (`at`) or an operand (`operand`, from 0) and never sees a span."""
+
+    def __init__(
+        self, code: str, message: str, *, at: str | None = None, operand: int | None = None, help: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.at, self.operand, self.help = code, message, at, operand, help
+
+
+def listed(value: object) -> object:
+    """A list as the tuple that strict Pydantic asks for; anything else as it is."""
+    # The language's lists arrive as tuples; strict Pydantic takes a tuple for a tuple field and nothing else.
+    return tuple(cast(list[object], value)) if isinstance(value, list) else value
+
+
+Sides: TypeAlias = Annotated[Count | Annotated[tuple[Count, ...], Field(min_length=1)], BeforeValidator(listed)]
+"""One number for every side, or one a side: `k=3`, `k=1x7`, `k=[1, 7]`."""
+
+
+def per_side(value: int | tuple[int, ...], rank: int, at: str) -> tuple[int, ...]:
+    """One number a side. Raises Reject N204 where a list's length is not the number of sides."""
+    if isinstance(value, int):
+        return (value,) * rank
+    if len(value) != rank:
+        sides = "one side" if rank == 1 else f"{rank} sides"
+        raise Reject(
+            "N204",
+            f"`{at}` has {len(value)} numbers, but the image has {sides}",
+            at=at,
+            help=f"write {at}={value[0]}, or {rank} numbers",
+        )
+    return tuple(value)
+
+
+Init: TypeAlias = Literal["weight", "bias", "ones", "zeros"]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A tensor under a layer's name. `learned` is false for a buffer such as a running mean."""
+
+    shape: tuple[int, ...]
+    learned: bool = True
+    dtype: Literal["f32", "i64"] = "f32"
+
+    @property
+    def size(self) -> int:
+        """How many elements."""
+        total = 1
+        for side in self.shape:
+            total *= side
+        return total
+
+
+Scalar: TypeAlias = int | float | bool | str | None
+Argument: TypeAlias = Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A layer with state for the torch back end: `self.NAME = target(*args, **kwargs)`, then `self.NAME(before)`.
+
+    `before` is what the module is called on, an expression over the operand `{0}`: torch's convolutions take the same
+    padding on both ends of a side, so an uneven one is `F.pad({0}, (0, 1, 0, 1))`.
+    """
+
+    target: str
+    args: tuple[Argument, ...] = ()
+    kwargs: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
+    before: str = "{0}"
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A layer without state for the torch back end: an expression over operands `{0}`, `{1}`, ... and `{training}`.
+
+    It is made of the op's own words and validated numbers only, never of text from a spec. `torch`, `nn` and `F`
+    (torch.nn.functional) are in scope.
+    """
+
+    text: str
+
+
+Call: TypeAlias = Module | Inline
+
+
+class Operand(NamedTuple):
+    """A value in the ONNX graph being built: its name there and its type."""
+
+    name: str
+    type: TensorType
+
+
+Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
+
+
+class OnnxGraph(Protocol):
+    """What a layer sees of the ONNX builder while it lowers itself; every name it returns is a value's."""
+
+    opset: int
+
+    def node(self, kind: str, *inputs: Operand | str, **attributes: Attribute) -> str:
+        """Append a node and return its only output. An empty string skips an optional input."""
+        ...
+
+    def param(self, name: str) -> str:
+        """The initializer for this layer's tensor `name` (`weight`, `bias`, ...)."""
+        ...
+
+    def ints(self, values: Sequence[int]) -> str:
+        """A constant 1-D int64 tensor."""
+        ...
+
+    def floats(self, values: Sequence[float] | float) -> str:
+        """A constant float32 tensor: 1-D, or 0-D for a number."""
+        ...
+
+
+class Layer(BaseModel):
+    """The base of every layer kind: elementwise, without weights or cost, until a subclass says more."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    kind: ClassVar[str] = ""
+    positional: ClassVar[str | None] = None
+    """The field that the one positional argument fills."""
+    merges: ClassVar[bool] = False
+    """Whether the layer takes two values or more; others take exactly one."""
+    exactly: ClassVar[int | None] = None
+    """For a merge that takes a fixed number of values."""
+    values: ClassVar[tuple[str, ...]] = ()
+    """Arguments that name a value, such as `like = x`: they enter as further operands, in this order."""
+    opset: ClassVar[int] = 17
+    """The lowest ONNX opset the lowering needs."""
+    foreign: ClassVar[Mapping[str, str]] = {}
+    """Argument names that other frameworks use: a field's name (a plain renaming), else the sentence to answer with."""
+    examples: ClassVar[Sequence[tuple[Mapping[str, object], Sequence[tuple[int, ...]]]]] = ()
+    """`(fields, input shapes without batch)` pairs that the registry's test drives through every path."""
+
+    def infer(self, *xs: TensorType) -> TensorType:
+        """The output's type. Raises Reject where the rule refuses."""
+        return xs[0]
+
+    def params(self, *xs: TensorType) -> dict[str, Param]:
+        """The tensors under the layer's name, in torch's `state_dict` order."""
+        return {}
+
+    def macs(self, y: TensorType, *xs: TensorType) -> int:
+        """Multiply-accumulates for one example; every side of `y` and `xs` is a number."""
+        return 0
+
+    def torch(self, *xs: TensorType) -> Call:
+        """How torch says it."""
+        raise NotImplementedError(type(self).__name__)
+
+    def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
+        """Append ONNX nodes to `g` and return the name of the output value."""
+        raise NotImplementedError(type(self).__name__)
+
+
+REGISTRY: dict[str, type[Layer]] = {}
+"""The layer kinds loaded so far. Ask `netc.ops.find`, which loads a kind's file on first use."""
+
+L = TypeVar("L", bound=type[Layer])
+
+
+def op(kind: str, positional: str | None = None) -> Callable[[L], L]:
+    """Register a layer kind under its name in the language."""
+
+    def register(cls: L) -> L:
+        assert kind not in REGISTRY or REGISTRY[kind].__module__ == cls.__module__, f"two files define the layer {kind}"
+        cls.kind = kind
+        cls.positional = positional
+        REGISTRY[kind] = cls
+        return cls
+
+    return register
