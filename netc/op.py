@@ -56,8 +56,7 @@ def per_side(value: int | tuple[int, ...], rank: int, at: str) -> tuple[int, ...
 Init: TypeAlias = Literal["weight", "bias", "ones", "zeros"]
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(NamedTuple):
     """A tensor under a layer's name. `learned` is false for a buffer such as a running mean."""
 
     shape: tuple[int, ...]
@@ -140,7 +139,7 @@ class OnnxGraph(Protocol):
 class Layer(BaseModel):
     """The base of every layer kind: elementwise, without weights or cost, until a subclass says more."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str] = ""
     positional: ClassVar[str | None] = None
@@ -151,6 +150,8 @@ class Layer(BaseModel):
     """For a merge that takes a fixed number of values."""
     values: ClassVar[tuple[str, ...]] = ()
     """Arguments that name a value, such as `like = x`: they enter as further operands, in this order."""
+    inference_identity: ClassVar[bool] = False
+    """Whether the layer hands on what enters, unchanged, when the net is not being trained."""
     opset: ClassVar[int] = 17
     """The lowest ONNX opset the lowering needs."""
     foreign: ClassVar[Mapping[str, str]] = {}

@@ -1,0 +1,31 @@
+"""Global average pooling."""
+
+from __future__ import annotations
+
+from netc.op import Call, Layer, OnnxGraph, Operand, op
+from netc.ops._checks import image
+from netc.ops._words import call
+from netc.tensor import TensorType
+
+
+@op("gap")
+class Gap(Layer):
+    """Average each channel over the whole image; the sides stay, as 1.
+
+    Shape:  (C, H, W) -> (C, 1, 1)
+    MACs:   0: additions
+    Errors: N201 not an image
+    Source: Lin et al., arXiv:1312.4400, section 3.2; ONNX GlobalAveragePool-1; torch.nn.AdaptiveAvgPool2d(1)
+    """
+
+    examples = (({}, ((5, 7, 4),)), ({}, ((3, 9),)), ({}, ((2, 3, 4, 5),)), ({}, ((4, 1, 1),)))
+
+    def infer(self, *xs: TensorType) -> TensorType:
+        x = image("gap", xs[0], "leave it out: features have no sides to average over")
+        return x.with_(sides=(1,) * x.rank)
+
+    def torch(self, *xs: TensorType) -> Call:
+        return call(f"F.adaptive_avg_pool{xs[0].rank}d", 1)
+
+    def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
+        return g.node("GlobalAveragePool", xs[0])
