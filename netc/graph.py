@@ -106,8 +106,8 @@ class Graph:
     regions: tuple[Region, ...]
     requires: tuple[Requirement, ...] = ()
     train: Train | None = None
-    export: Export = Export()
-    expect: Expect = Expect()
+    export: Export = field(default_factory=Export.model_construct)
+    expect: Expect = field(default_factory=Expect.model_construct)
     language: int = 1
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Every file read, by its name: the spec first."""
@@ -170,7 +170,10 @@ class Graph:
             if node.name not in self.deployed:
                 continue
             xs = tuple(x.at(sizes or {}) for x in self.operands(node))
-            key = (id(node.op), node.type.at(sizes or {}), xs)
+            y = node.type.at(sizes or {})
+            for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
+                raise KeyError(next(iter(side.symbols())))
+            key = (id(node.op), y, xs)
             if key not in counted:
                 counted[key] = node.op.macs(key[1], *xs)
             total += counted[key]

@@ -12,7 +12,8 @@ Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    # Built on first use: a check of a text without a `train` section should not pay for ten validators.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 class CrossEntropy(_Section):

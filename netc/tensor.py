@@ -14,9 +14,13 @@ from functools import cache
 from math import floor, gcd
 from typing import TypeAlias, TypeGuard, cast
 
-Expr: TypeAlias = int | str | list["Expr"]  # what the manifest carries: a number, a symbol, or [operator, operand, operand]
+Expr: TypeAlias = (
+    int | str | list["Expr"]
+)  # what the manifest carries: a number, a symbol, or [operator, operand, operand]
 
-LARGEST = 2**31 - 1  # a side, a channel count or a unit count beyond this is a mistake; ONNX Runtime indexes with 32 bits
+LARGEST = (
+    2**31 - 1
+)  # a side, a channel count or a unit count beyond this is a mistake; ONNX Runtime indexes with 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Symbol:
 class Floor:
     """floor(size / by), kept whole where nothing proves the division exact."""
 
-    size: "Size"
+    size: Size
     by: int
 
     def __str__(self) -> str:
@@ -55,7 +59,7 @@ class Size:
     constant: Fraction = Fraction(0)
 
     @staticmethod
-    def of(symbol: Symbol) -> "Size":
+    def of(symbol: Symbol) -> Size:
         return Size(((symbol, Fraction(1)),))
 
     def __add__(self, other: Side) -> Side:
@@ -199,7 +203,9 @@ def _floor_divide(size: Size, by: int) -> Side:
     if not rest:
         return _normal(whole, Fraction(floor(size.constant / by)))
     times = floor(size.constant / by)
-    inner = Size(tuple(sorted(((a, f) for a, f in rest.items() if f), key=lambda t: str(t[0]))), size.constant - times * by)
+    inner = Size(
+        tuple(sorted(((a, f) for a, f in rest.items() if f), key=lambda t: str(t[0]))), size.constant - times * by
+    )
     if len(inner.terms) == 1 and isinstance(inner.terms[0][0], Floor) and inner.terms[0][1] == 1:
         # floor((floor(a / m) + c) / n) = floor((a + c m) / (m n))
         nested = inner.terms[0][0]
@@ -295,11 +301,11 @@ class TensorType:
             name = "t"
         return self.sides[names.index(name)] if name in names else None
 
-    def with_(self, c: int | None = None, sides: tuple[Side, ...] | None = None) -> "TensorType":
+    def with_(self, c: int | None = None, sides: tuple[Side, ...] | None = None) -> TensorType:
         """This type with other channels or sides."""
         return TensorType(self.batch, self.c if c is None else c, self.sides if sides is None else sides, self.dtype)
 
-    def at(self, sizes: Mapping[str, int]) -> "TensorType":
+    def at(self, sizes: Mapping[str, int]) -> TensorType:
         """This type with its symbols replaced by numbers; symbols that `sizes` lacks stay."""
 
         def known(side: Side) -> Side:

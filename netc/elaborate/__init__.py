@@ -54,7 +54,13 @@ def elaborate(
         own = {n: d for n, d in unit.nets.items() if d.unit is unit}
         done = Elaborated(nets={n: isinstance(d.tree, t.Variant) for n, d in own.items()})
         for section in unit.sections:
-            _check_target(section, own, unit.unsure, found, unit.span(section.target or t.At(section.start, section.start + len(section.kind))))
+            _check_target(
+                section,
+                own,
+                unit.unsure,
+                found,
+                unit.span(section.target or t.At(section.start, section.start + len(section.kind))),
+            )
         layers = Layers()
         for name, definition in own.items():
             if net is None or net == name:
@@ -71,6 +77,17 @@ def _check_target(section: t.Section, nets: dict[str, object], unsure: bool, fou
     if unsure:
         return
     if section.target is not None and section.target.text not in nets:
-        found.add(Diagnostic("N172", f"no net is called `{section.target.text}`", where, help=nearest(section.target.text, nets)))
+        found.add(
+            Diagnostic(
+                "N172", f"no net is called `{section.target.text}`", where, help=nearest(section.target.text, nets)
+            )
+        )
     elif section.target is None and len([n for n in nets]) != 1:
-        found.add(Diagnostic("N172", f"`{section.kind}` names no net, and the file has {len(nets)}", where, help=f"write {section.kind} NAME {{ ... }}"))
+        found.add(
+            Diagnostic(
+                "N172",
+                f"`{section.kind}` names no net, and the file has {len(nets)}",
+                where,
+                help=f"write {section.kind} NAME {{ ... }}",
+            )
+        )

@@ -87,7 +87,17 @@ def layer(
 
 
 def _step(
-    frame: Frame, kind: str, op: Layer, operands: tuple[Value, ...], y: TensorType, where: Span, path: Path, prefix: str, *, weighted: bool, owner: Handle | None = None
+    frame: Frame,
+    kind: str,
+    op: Layer,
+    operands: tuple[Value, ...],
+    y: TensorType,
+    where: Span,
+    path: Path,
+    prefix: str,
+    *,
+    weighted: bool,
+    owner: Handle | None = None,
 ) -> Value:
     for side in y.sides:
         if isinstance(side, Size) and low(side) < 1:
@@ -132,7 +142,12 @@ def _append(frame: Frame, step: LayerStep | BlockStep, count: int, where: Span) 
     template.count += count
     most = frame.shared.limits.nodes
     if template.count > most:
-        frame.report("N160", f"the net grows past {most:,} nodes here", where, help="repeat less often, or raise the limit with --max-nodes")
+        frame.report(
+            "N160",
+            f"the net grows past {most:,} nodes here",
+            where,
+            help="repeat less often, or raise the limit with --max-nodes",
+        )
         raise Stop
 
 
@@ -153,14 +168,29 @@ def _arity(frame: Frame, cls: type[Layer], current: tuple[Value, ...], where: Sp
     count = len(current)
     if not cls.merges:
         if count != 1:
-            frame.report("N143", f"`{said}` takes one value; {count} are here", where, help="merge them first: -> add, or -> concat")
+            frame.report(
+                "N143",
+                f"`{said}` takes one value; {count} are here",
+                where,
+                help="merge them first: -> add, or -> concat",
+            )
             return False
         return True
     if cls.exactly is not None and count != cls.exactly:
-        frame.report("N303", f"`{said}` takes exactly {cls.exactly} values; {_are(count)} here", where, help=f"write from a, b -> {said}, or {said} {{ | a | b }}")
+        frame.report(
+            "N303",
+            f"`{said}` takes exactly {cls.exactly} values; {_are(count)} here",
+            where,
+            help=f"write from a, b -> {said}, or {said} {{ | a | b }}",
+        )
         return False
     if count < 2:
-        frame.report("N303", f"`{said}` joins two values or more; {_are(count)} here", where, help=f"write from a, b -> {said}, or {said} {{ | a | b }}")
+        frame.report(
+            "N303",
+            f"`{said}` joins two values or more; {_are(count)} here",
+            where,
+            help=f"write from a, b -> {said}, or {said} {{ | a | b }}",
+        )
         return False
     return True
 
@@ -203,7 +233,11 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
         if arg.name is None:
             if seen_positional or cls.positional is None:
                 bound.poisoned = True
-                takes = f"one argument without a name (`{cls.positional}`)" if cls.positional else "no argument without a name"
+                takes = (
+                    f"one argument without a name (`{cls.positional}`)"
+                    if cls.positional
+                    else "no argument without a name"
+                )
                 frame.report("N123", f"`{cls.kind}` takes {takes}", where, help=_name_help(cls, bound))
                 continue
             seen_positional = True
@@ -237,7 +271,13 @@ def _operand(frame: Frame, expr: t.Expr, prefix: str) -> Value:
 
 def _name_help(cls: type[Layer], bound: Bound) -> str:
     free = [n for n in cls.model_fields if n not in bound.values and n != cls.positional]
-    return f"name it: {free[0]}=..., or one of {', '.join(free[:6])}" if len(free) > 1 else f"name it: {free[0]}=..." if free else ""
+    return (
+        f"name it: {free[0]}=..., or one of {', '.join(free[:6])}"
+        if len(free) > 1
+        else f"name it: {free[0]}=..."
+        if free
+        else ""
+    )
 
 
 def _report_finding(frame: Frame, finding: Finding, call: t.Call, bound: Bound, held: LayerValue | None) -> None:
@@ -253,7 +293,15 @@ def _report_finding(frame: Frame, finding: Finding, call: t.Call, bound: Bound, 
     frame.report(finding.code, finding.message, where, help=finding.help, edit=edit)
 
 
-def _report_reject(frame: Frame, reject: Reject, call: t.Call, bound: Bound, operands: tuple[Value, ...], end: Span | None, origins: tuple[Span, ...]) -> None:
+def _report_reject(
+    frame: Frame,
+    reject: Reject,
+    call: t.Call,
+    bound: Bound,
+    operands: tuple[Value, ...],
+    end: Span | None,
+    origins: tuple[Span, ...],
+) -> None:
     where = bound.places.get(reject.at or "", end or frame.span(call.name))
     labels: list[Label] = []
     for i, value in enumerate(operands):
@@ -272,7 +320,15 @@ def _report_reject(frame: Frame, reject: Reject, call: t.Call, bound: Bound, ope
 
 
 def block(
-    frame: Frame, definition: BlockDef, call: t.Call, env: Env, current: tuple[Value, ...], prefix: str, path: Path, *, held: BlockValue | None = None
+    frame: Frame,
+    definition: BlockDef,
+    call: t.Call,
+    env: Env,
+    current: tuple[Value, ...],
+    prefix: str,
+    path: Path,
+    *,
+    held: BlockValue | None = None,
 ) -> tuple[Value, ...]:
     """A block applied."""
     where = frame.span(call)
@@ -283,7 +339,12 @@ def block(
     takes = definition.tree.takes
     if takes and len(takes) != len(current):
         names = ", ".join(n.text for n in takes)
-        frame.report("N141", f"`{definition.name}` takes {len(takes)} values ({names}); {_are(len(current))} here", frame.span(call.name), help=f"write from {names} -> {definition.name}(...)")
+        frame.report(
+            "N141",
+            f"`{definition.name}` takes {len(takes)} values ({names}); {_are(len(current))} here",
+            frame.span(call.name),
+            help=f"write from {names} -> {definition.name}(...)",
+        )
         return _claimed(frame, path, (_poisoned(frame, path, where),))
     for value in current:
         value.read = True
@@ -299,7 +360,12 @@ def _outputs(frame: Frame, step: BlockStep, path: Path, where: Span) -> tuple[Va
     template = step.template
     _append(frame, step, template.count, where)
     frame.template.weighted |= template.weighted and step.owner is None
-    values = tuple(step.inputs[v.port] if v.step is None and v.port >= 0 else Value(v.type, where, step if v.step is not None else None, -1, v) for v in template.outputs)
+    values = tuple(
+        step.inputs[v.port]
+        if v.step is None and v.port >= 0
+        else Value(v.type, where, step if v.step is not None else None, -1, v)
+        for v in template.outputs
+    )
     if path.label:
         frame.template.handles[path.label] = Handle(step)
         if len(values) == 1:
@@ -309,7 +375,9 @@ def _outputs(frame: Frame, step: BlockStep, path: Path, where: Span) -> tuple[Va
     return values
 
 
-def _bind_block(frame: Frame, definition: BlockDef, call: t.Call, env: Env, prefix: str, held: BlockValue | None) -> dict[str, Constant]:
+def _bind_block(
+    frame: Frame, definition: BlockDef, call: t.Call, env: Env, prefix: str, held: BlockValue | None
+) -> dict[str, Constant]:
     """The block's parameters with their values. Raises Poisoned after every finding was reported."""
     params = definition.tree.params
     order = [p.name.text for p in params]
@@ -327,7 +395,12 @@ def _bind_block(frame: Frame, definition: BlockDef, call: t.Call, env: Env, pref
         where = frame.unit.span(arg.name or arg.value)
         if arg.name is None:
             if positional >= len(order):
-                frame.report("N123", f"`{definition.name}` takes {_count(len(order))}; this is one too many", where, help=_signature(definition))
+                frame.report(
+                    "N123",
+                    f"`{definition.name}` takes {_count(len(order))}; this is one too many",
+                    where,
+                    help=_signature(definition),
+                )
                 wrong = True
                 continue
             name = order[positional]
@@ -335,7 +408,12 @@ def _bind_block(frame: Frame, definition: BlockDef, call: t.Call, env: Env, pref
         else:
             name = arg.name.text
         if name not in order:
-            frame.report("N120", f"`{definition.name}` takes no `{name}`", where, help=nearest(name, order) or _signature(definition))
+            frame.report(
+                "N120",
+                f"`{definition.name}` takes no `{name}`",
+                where,
+                help=nearest(name, order) or _signature(definition),
+            )
             wrong = True
             continue
         if name in given:
@@ -349,7 +427,12 @@ def _bind_block(frame: Frame, definition: BlockDef, call: t.Call, env: Env, pref
             wrong = True
     for param in params:
         if param.name.text not in args and param.name.text not in given and param.default is None:
-            frame.report("N121", f"`{definition.name}` needs `{param.name.text}`", frame.span(call.name), help=_signature(definition))
+            frame.report(
+                "N121",
+                f"`{definition.name}` needs `{param.name.text}`",
+                frame.span(call.name),
+                help=_signature(definition),
+            )
             wrong = True
     if wrong:
         raise Poisoned
@@ -372,7 +455,9 @@ def _signature(definition: BlockDef) -> str:
     return f"it is {definition.name}({params})"
 
 
-def expand(frame: Frame, definition: BlockDef, args: dict[str, Constant], current: tuple[Value, ...], where: Span, label: str) -> Template:
+def expand(
+    frame: Frame, definition: BlockDef, args: dict[str, Constant], current: tuple[Value, ...], where: Span, label: str
+) -> Template:
     """The template of a block for these arguments and input types, elaborated once."""
     from netc.elaborate.body import elaborate_body, finish
 
@@ -382,11 +467,21 @@ def expand(frame: Frame, definition: BlockDef, args: dict[str, Constant], curren
         return template
     template = Template(definition.name, definition=definition, args=args)
     if _recursive(frame, definition):
-        frame.report("N140", f"the block `{definition.name}` is expanded inside itself", where, help="a net has a fixed depth: repeat a block (* n) in place of recursion")
+        frame.report(
+            "N140",
+            f"the block `{definition.name}` is expanded inside itself",
+            where,
+            help="a net has a fixed depth: repeat a block (* n) in place of recursion",
+        )
         template.outputs = (Value(None, where, read=True),)
         return template
     if frame.depth + 1 > frame.shared.limits.depth:
-        frame.report("N162", f"blocks are nested deeper than {frame.shared.limits.depth}", where, help="repeat a block in place of nesting it")
+        frame.report(
+            "N162",
+            f"blocks are nested deeper than {frame.shared.limits.depth}",
+            where,
+            help="repeat a block in place of nesting it",
+        )
         raise Stop
     inputs = tuple(Value(v.type, v.where, None, i) for i, v in enumerate(current))
     takes = definition.tree.takes
@@ -406,7 +501,12 @@ def expand(frame: Frame, definition: BlockDef, args: dict[str, Constant], curren
     _check_params(inner, definition, args)
     for name, value in zip(takes, inputs, strict=False):
         if name.text in args:
-            inner.report("N112", f"`{name.text}` is a parameter and a value of this block", inner.span(name), help="rename one of them")
+            inner.report(
+                "N112",
+                f"`{name.text}` is a parameter and a value of this block",
+                inner.span(name),
+                help="rename one of them",
+            )
         template.labels[name.text] = value
         template.places[name.text] = inner.span(name)
     template.outputs = elaborate_body(inner, definition.tree.body, env, None if takes else inputs, "")
@@ -439,10 +539,17 @@ def _check_params(frame: Frame, definition: BlockDef, args: dict[str, Constant])
         seen.add(name)
         allowed(name, span, frame.shared.found)
         if isinstance(args.get(name), LayerValue | BlockValue) and (name in kinds() or name in definition.unit.blocks):
-            frame.report("N113", f"`{name}` is a layer's or block's name: as a stage it could mean either", span, help=f"rename the parameter, such as {name}_")
+            frame.report(
+                "N113",
+                f"`{name}` is a layer's or block's name: as a stage it could mean either",
+                span,
+                help=f"rename the parameter, such as {name}_",
+            )
 
 
-def _splice(frame: Frame, template: Template, current: tuple[Value, ...], prefix: str, path: Path, where: Span) -> tuple[Value, ...]:
+def _splice(
+    frame: Frame, template: Template, current: tuple[Value, ...], prefix: str, path: Path, where: Span
+) -> tuple[Value, ...]:
     """`_: block(...)`: copy the block's steps here, so that its labels become this scope's own."""
     values: dict[Value, Value] = {}
     steps: dict[int, LayerStep | BlockStep] = {}
@@ -498,7 +605,12 @@ def reuse(frame: Frame, tree: t.Reuse, current: tuple[Value, ...], prefix: str, 
     value, handle, missing = frame.find(tree.path.parts, prefix)
     if handle is None:
         if value is not None and value.type is not None:
-            frame.report("N138", f"`{'.'.join(tree.path.parts)}` names a value, not one layer or block that could be applied again", where, help="label the layer or block itself")
+            frame.report(
+                "N138",
+                f"`{'.'.join(tree.path.parts)}` names a value, not one layer or block that could be applied again",
+                where,
+                help="label the layer or block itself",
+            )
         elif value is None and not frame.unsure and not frame.unit.unsure:
             frame.unknown(tree.path, missing)
         return _claimed(frame, path, poison)
@@ -513,20 +625,41 @@ def reuse(frame: Frame, tree: t.Reuse, current: tuple[Value, ...], prefix: str, 
             return _claimed(frame, path, poison)
         applied = frame.shared.layers.apply(step.op, types)
         if isinstance(applied, Reject):
-            frame.report(applied.code, applied.message, where, help=applied.help, labels=tuple(Label(v.where, f"{v.type.shape} comes from here") for v in current if v.type))
+            frame.report(
+                applied.code,
+                applied.message,
+                where,
+                help=applied.help,
+                labels=tuple(Label(v.where, f"{v.type.shape} comes from here") for v in current if v.type),
+            )
             return _claimed(frame, path, poison)
         first = step.op.params(*(v.type for v in step.inputs if v.type is not None))
         again = step.op.params(*types)
         if not _fit(frame, where, {n: p.shape for n, p in first.items()}, {n: p.shape for n, p in again.items()}):
             return _claimed(frame, path, poison)
-        return (_step(frame, step.op.kind, step.op, current, applied.type, where, path, prefix, weighted=applied.weighted, owner=handle),)
+        return (
+            _step(
+                frame,
+                step.op.kind,
+                step.op,
+                current,
+                applied.type,
+                where,
+                path,
+                prefix,
+                weighted=applied.weighted,
+                owner=handle,
+            ),
+        )
     definition, args = step.template.definition, step.template.args
     assert definition is not None
     template = expand(frame, definition, args, current, where, path.label or definition.name)
     if not template.damaged and not _fit(frame, where, _shapes(step.template), _shapes(template)):
         return _claimed(frame, path, poison)
     name = _name(frame, definition.name, where, path, prefix, weighted=False)
-    return _outputs(frame, BlockStep(name, join(prefix, definition.name), template, current, where, handle), path, where)
+    return _outputs(
+        frame, BlockStep(name, join(prefix, definition.name), template, current, where, handle), path, where
+    )
 
 
 def _shapes(template: Template) -> dict[str, tuple[int, ...]]:
@@ -546,6 +679,11 @@ def _shapes(template: Template) -> dict[str, tuple[int, ...]]:
 def _fit(frame: Frame, where: Span, first: dict[str, tuple[int, ...]], again: dict[str, tuple[int, ...]]) -> bool:
     for name, shape in first.items():
         if again.get(name) != shape:
-            frame.report("N307", f"the shared weights do not fit: {name} is {list(shape)}, and {list(again.get(name, ()))} here", where, help="what shares weights takes values of equal channels (and sides, after flatten)")
+            frame.report(
+                "N307",
+                f"the shared weights do not fit: {name} is {list(shape)}, and {list(again.get(name, ()))} here",
+                where,
+                help="what shares weights takes values of equal channels (and sides, after flatten)",
+            )
             return False
     return True

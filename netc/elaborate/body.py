@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from netc.diagnostic import Label, Span
 from netc.elaborate import apply
-from netc.elaborate.expr import Context, Poisoned, Wrong, as_expr, bind, bind_let, certain, evaluate, integer, target_names, truth, turns
+from netc.elaborate.expr import (
+    Context,
+    Poisoned,
+    Wrong,
+    as_expr,
+    bind,
+    bind_let,
+    certain,
+    evaluate,
+    integer,
+    target_names,
+    truth,
+    turns,
+)
 from netc.elaborate.files import WORDS, Env, Rule, check_default
 from netc.elaborate.frame import Frame, Stop
 from netc.elaborate.names import nearest
@@ -18,7 +31,9 @@ MERGES = {"skip": "add", "inception": "concat"}
 """Forks named for what they are for, and the merge each is."""
 
 
-def elaborate_body(frame: Frame, body: t.Body, env: Env, entering: tuple[Value, ...] | None, prefix: str) -> tuple[Value, ...]:
+def elaborate_body(
+    frame: Frame, body: t.Body, env: Env, entering: tuple[Value, ...] | None, prefix: str
+) -> tuple[Value, ...]:
     """The values of a body's last chain. `prefix` is the path of the labelled braces around it."""
     last: tuple[Value, ...] = ()
     chains = [s for s in body.statements if isinstance(s, t.Chain)]
@@ -36,7 +51,12 @@ def declaration(frame: Frame, statement: t.Let | t.Default | t.Require, env: Env
         env = env.inside()
         for name in target_names(statement.targets):
             if _taken(frame, name.text, env):
-                frame.report("N112", f"`{name.text}` has a meaning in this body already", frame.span(name), help="choose another name")
+                frame.report(
+                    "N112",
+                    f"`{name.text}` has a meaning in this body already",
+                    frame.span(name),
+                    help="choose another name",
+                )
         bind_let(statement, env, frame.unit, frame.shared.found, frame.context(env, prefix))
         return env
     if isinstance(statement, t.Default):
@@ -61,19 +81,31 @@ def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
             if promise not in frame.shared.requires:
                 frame.shared.requires.append(promise)
         elif not held:
-            frame.report("N135", f"required, and not so: {statement.why}", frame.span(statement.test), help="change the arguments that lead here")
+            frame.report(
+                "N135",
+                f"required, and not so: {statement.why}",
+                frame.span(statement.test),
+                help="change the arguments that lead here",
+            )
     except Wrong as wrong:
         frame.report(wrong.code, str(wrong), frame.span(statement.test), help=wrong.help)
     except Poisoned:
         return
 
 
-def chain(frame: Frame, tree: t.Chain, env: Env, entering: tuple[Value, ...] | None, prefix: str, *, final: bool) -> tuple[Value, ...]:
+def chain(
+    frame: Frame, tree: t.Chain, env: Env, entering: tuple[Value, ...] | None, prefix: str, *, final: bool
+) -> tuple[Value, ...]:
     """The values at a chain's end."""
     if tree.sources is None:
         if entering is None:
             what = "a net's chain" if frame.block is None else "this chain"
-            frame.report("N136", f"{what} says where it starts", frame.span(tree.items[0]), help="write from NAME -> ... with an input or a label")
+            frame.report(
+                "N136",
+                f"{what} says where it starts",
+                frame.span(tree.items[0]),
+                help="write from NAME -> ... with an input or a label",
+            )
             current: tuple[Value, ...] = (_poison(frame, tree),)
         else:
             current = entering
@@ -111,17 +143,38 @@ def feed(frame: Frame, name: t.Name, current: tuple[Value, ...]) -> None:
     for value in current:
         value.read = True
     if frame.block is not None:
-        frame.report("N119", f"`=> {name.text}` stands in a net only: a block returns its last chain's value", span, help="take it out")
+        frame.report(
+            "N119",
+            f"`=> {name.text}` stands in a net only: a block returns its last chain's value",
+            span,
+            help="take it out",
+        )
         return
     if name.text not in frame.output_names:
         if not frame.unsure:
-            frame.report("N119", f"the net has no output `{name.text}`", span, help=nearest(name.text, frame.output_names) or f"declare it: output {name.text}: f32[N, ...]")
+            frame.report(
+                "N119",
+                f"the net has no output `{name.text}`",
+                span,
+                help=nearest(name.text, frame.output_names) or f"declare it: output {name.text}: f32[N, ...]",
+            )
         return
     if len(current) != 1:
-        frame.report("N141", f"{len(current)} values reach the output `{name.text}`, which takes one", span, help="merge them: -> add, or -> concat")
+        frame.report(
+            "N141",
+            f"{len(current)} values reach the output `{name.text}`, which takes one",
+            span,
+            help="merge them: -> add, or -> concat",
+        )
         return
     if name.text in frame.outputs:
-        frame.report("N117", f"the output `{name.text}` is fed twice", span, labels=(Label(frame.outputs[name.text].where, "fed by this already"),), help="feed each output once")
+        frame.report(
+            "N117",
+            f"the output `{name.text}` is fed twice",
+            span,
+            labels=(Label(frame.outputs[name.text].where, "fed by this already"),),
+            help="feed each output once",
+        )
         return
     frame.outputs[name.text] = current[0]
 
@@ -154,7 +207,12 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
     frame.multiplicity = outer * max(1, len(values))
     if frame.multiplicity > most:
         where = frame.span(item.times)
-        frame.report("N161", f"repeats inside repeats make {frame.multiplicity:,} turns; a net has at most {most:,} nodes", where, help="repeat less often")
+        frame.report(
+            "N161",
+            f"repeats inside repeats make {frame.multiplicity:,} turns; a net has at most {most:,} nodes",
+            where,
+            help="repeat less often",
+        )
         raise Stop
     for turn, value in enumerate(values):
         inner = env
@@ -180,7 +238,9 @@ def _count(frame: Frame, times: t.Repeat, ctx: Context, most: int) -> int:
         frame.report("N130", f"{count} repeats: a count is at least 0", frame.span(times))
         raise Poisoned
     if count > most:
-        frame.report("N161", f"{count:,} repeats; a net has at most {most:,} nodes", frame.span(times), help="repeat less often")
+        frame.report(
+            "N161", f"{count:,} repeats; a net has at most {most:,} nodes", frame.span(times), help="repeat less often"
+        )
         raise Poisoned
     return count
 
@@ -189,7 +249,9 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _once(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], prefix: str, turn: int | None) -> tuple[Value, ...]:
+def _once(
+    frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], prefix: str, turn: int | None
+) -> tuple[Value, ...]:
     try:
         path = label_path(frame, item, env, prefix, turn)
     except Poisoned:
@@ -234,7 +296,12 @@ def label_path(frame: Frame, item: t.Item, env: Env, prefix: str, turn: int | No
     if label.text == "_":
         return apply.Path("", prefix, where, turn, spliced=True)
     if label.text in WORDS:
-        frame.report("N113", f"`{label.text}` is a word of the language and labels nothing", where, help=f'quote it: "{label.text}": ...')
+        frame.report(
+            "N113",
+            f"`{label.text}` is a word of the language and labels nothing",
+            where,
+            help=f'quote it: "{label.text}": ...',
+        )
         raise Poisoned
     if env.get(label.text) is not None and not prefix:
         frame.report("N112", f"`{label.text}` is a parameter or `let` of this body", where, help="choose another label")
@@ -256,7 +323,9 @@ def _splice(frame: Frame, label: t.Label, env: Env, prefix: str) -> str:
     return splice(frame, label, env, prefix)
 
 
-def _call(frame: Frame, call: t.Call, env: Env, current: tuple[Value, ...], prefix: str, path: apply.Path, turn: int | None) -> tuple[Value, ...]:
+def _call(
+    frame: Frame, call: t.Call, env: Env, current: tuple[Value, ...], prefix: str, path: apply.Path, turn: int | None
+) -> tuple[Value, ...]:
     name = call.name.text
     held = env.get(name)
     if isinstance(held, LayerValue):
@@ -278,10 +347,20 @@ def _unknown_stage(frame: Frame, call: t.Call, bound: bool) -> None:
         frame.report("N110", f"`{name}` takes braces", frame.span(call.name), help=f"write {name} {{ | a | b }}")
         return
     if bound:
-        frame.report("N110", f"`{name}` holds a value, not a layer or block", frame.span(call.name), help="a stage is a layer or a block")
+        frame.report(
+            "N110",
+            f"`{name}` holds a value, not a layer or block",
+            frame.span(call.name),
+            help="a stage is a layer or a block",
+        )
         return
     if name in frame.unit.nets:
-        frame.report("N110", f"`{name}` is a net; a stage is a layer or a block", frame.span(call.name), help="move what both share into a block")
+        frame.report(
+            "N110",
+            f"`{name}` is a net; a stage is a layer or a block",
+            frame.span(call.name),
+            help="move what both share into a block",
+        )
         return
     known = [*kinds(), *frame.unit.blocks, *MERGES]
     help_ = nearest(name, known) or "netc's layers: " + ", ".join(kinds())
@@ -294,7 +373,13 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
         cls = find(merge or "")
         if cls is None or not cls.merges:
             what = "is no layer" if cls is None else "takes one value"
-            frame.report("N110", f"`{fork.merge.text} {{ ... }}` joins arms; `{fork.merge.text}` {what}", frame.span(fork.merge), help=nearest(fork.merge.text, [k for k in kinds() if (c := find(k)) and c.merges] + [*MERGES]) or "merges: add, sub, mul, maximum, concat, skip, inception")
+            frame.report(
+                "N110",
+                f"`{fork.merge.text} {{ ... }}` joins arms; `{fork.merge.text}` {what}",
+                frame.span(fork.merge),
+                help=nearest(fork.merge.text, [k for k in kinds() if (c := find(k)) and c.merges] + [*MERGES])
+                or "merges: add, sub, mul, maximum, concat, skip, inception",
+            )
             return (_poison(frame, fork),)
     values: list[Value] = []
     origins: list[Span] = []
@@ -306,17 +391,38 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
         origins.extend(last if v in current else v.where for v in found)
     if fork.merge is None:
         if path.label:
-            frame.report("N137", "a label on a fork names nothing: it has several values", path.where or frame.span(fork), help="label its arms, or merge them: add { | a | b }")
+            frame.report(
+                "N137",
+                "a label on a fork names nothing: it has several values",
+                path.where or frame.span(fork),
+                help="label its arms, or merge them: add { | a | b }",
+            )
         return tuple(values)
     if fork.merge.text == "skip" and len(fork.arms) == 1:
         values.extend(current)
         origins.extend(v.where for v in current)
     elif len(fork.arms) < 2:
-        frame.report("N303", f"`{fork.merge.text}` joins two arms or more; this is one", frame.span(fork.merge), help=f"write {fork.merge.text} {{ | a | b }}, or skip {{ a }} to add what entered")
+        frame.report(
+            "N303",
+            f"`{fork.merge.text}` joins two arms or more; this is one",
+            frame.span(fork.merge),
+            help=f"write {fork.merge.text} {{ | a | b }}, or skip {{ a }} to add what entered",
+        )
         return (_poison(frame, fork),)
     assert merge is not None
     call = t.Call(fork.merge.start, fork.merge.end, t.Name(fork.merge.start, fork.merge.end, merge), (), False)
-    return apply.layer(frame, merge, call, env, tuple(values), path.inside, path, said=fork.merge.text, end=frame.unit.span(t.At(fork.end - 1, fork.end)), origins=tuple(origins))
+    return apply.layer(
+        frame,
+        merge,
+        call,
+        env,
+        tuple(values),
+        path.inside,
+        path,
+        said=fork.merge.text,
+        end=frame.unit.span(t.At(fork.end - 1, fork.end)),
+        origins=tuple(origins),
+    )
 
 
 def _last(arm: t.Body) -> t.At:
@@ -328,7 +434,9 @@ def _last(arm: t.Body) -> t.At:
     return item or chain_
 
 
-def _if(frame: Frame, tree: t.If, env: Env, current: tuple[Value, ...], prefix: str, path: apply.Path) -> tuple[Value, ...]:
+def _if(
+    frame: Frame, tree: t.If, env: Env, current: tuple[Value, ...], prefix: str, path: apply.Path
+) -> tuple[Value, ...]:
     ctx = frame.context(env, prefix)
     body = tree.other
     try:
@@ -368,7 +476,13 @@ def check_is(frame: Frame, tree: t.Is, env: Env, current: tuple[Value, ...], pre
     dims = value.type.dims
     wanted = f"[{', '.join('_' if s is None else str(s) for s in sides)}]"
     if len(sides) != len(dims) or any(s is not None and s != d for s, d in zip(sides, dims, strict=True)):
-        frame.report("N304", f"the text says {wanted}, the value is {value.type}", frame.span(tree), labels=_from_here(value), help=f"write is {value.type} if that is what you mean")
+        frame.report(
+            "N304",
+            f"the text says {wanted}, the value is {value.type}",
+            frame.span(tree),
+            labels=_from_here(value),
+            help=f"write is {value.type} if that is what you mean",
+        )
 
 
 def _from_here(value: Value) -> tuple[Label, ...]:
@@ -381,4 +495,9 @@ def finish(frame: Frame) -> None:
         return
     for values, where in frame.unread:
         if all(v.type is not None and not v.read for v in values):
-            frame.report("N116", "nothing reads this chain's value", where, help="go on from it (label it, then from LABEL), feed an output (=> NAME), or take the chain out")
+            frame.report(
+                "N116",
+                "nothing reads this chain's value",
+                where,
+                help="go on from it (label it, then from LABEL), feed an output (=> NAME), or take the chain out",
+            )

@@ -27,7 +27,7 @@ MOST_LABELS = 1_000_000
 
 
 class _InputContract(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     resize: Pixels | tuple[Pixels, Pixels] | None = None
     fit: Literal["crop", "stretch", "pad"] = "crop"
@@ -49,7 +49,7 @@ class _InputContract(BaseModel):
 
 
 class _OutputContract(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     decode: Literal["softmax", "sigmoid", "argmax", "none"] = "none"
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -66,18 +66,41 @@ def recipe(got: Read, type_: TensorType, found: Diagnostics, where: Span) -> Rec
     picture = type_.rank == 2 and type_.c in (1, 3)
     if not picture:
         if got.values:
-            reader.wrong("N180", f"this input is {type_}; a picture has 1 or 3 channels and two sides", where, "take the recipe out, or declare [N, 3, H, W]")
+            reader.wrong(
+                "N180",
+                f"this input is {type_}; a picture has 1 or 3 channels and two sides",
+                where,
+                "take the recipe out, or declare [N, 3, H, W]",
+            )
         return None
     color = made.color or ("gray" if type_.c == 1 else "rgb")
     if (color == "gray") != (type_.c == 1):
-        reader.wrong("N180", f"`color = {color}` gives {1 if color == 'gray' else 3} channels; the input has {type_.c}", got.places.get("color", where))
+        reader.wrong(
+            "N180",
+            f"`color = {color}` gives {1 if color == 'gray' else 3} channels; the input has {type_.c}",
+            got.places.get("color", where),
+        )
     mean = made.mean if isinstance(made.mean, tuple) else (made.mean,)
     std = made.std if isinstance(made.std, tuple) else (made.std,)
     for name, numbers in (("mean", mean), ("std", std)):
         if len(numbers) not in (1, type_.c):
-            reader.wrong("N180", f"`{name}` has {len(numbers)} numbers; the input has {type_.c} channels", got.places.get(name, where), f"write one number, or {type_.c}")
+            reader.wrong(
+                "N180",
+                f"`{name}` has {len(numbers)} numbers; the input has {type_.c} channels",
+                got.places.get(name, where),
+                f"write one number, or {type_.c}",
+            )
     _check_sides(reader, made, type_, got, where)
-    return Recipe(made.resize, made.fit, made.filter, made.crop, color, made.scale, tuple(map(float, mean)), tuple(map(float, std)))
+    return Recipe(
+        made.resize,
+        made.fit,
+        made.filter,
+        made.crop,
+        color,
+        made.scale,
+        tuple(map(float, mean)),
+        tuple(map(float, std)),
+    )
 
 
 def _check_sides(reader: Reader, made: _InputContract, type_: TensorType, got: Read, where: Span) -> None:
@@ -89,7 +112,12 @@ def _check_sides(reader: Reader, made: _InputContract, type_: TensorType, got: R
     height, width = last if isinstance(last, tuple) else (last, last)
     for side, made_side, word in zip(type_.sides, (height, width), ("height", "width"), strict=True):
         if isinstance(side, int) and side != made_side:
-            reader.wrong("N180", f"`{name}` makes pictures {height}x{width}; the input's {word} is {side}", got.places.get(name, where), f"write {name} = {side}")
+            reader.wrong(
+                "N180",
+                f"`{name}` makes pictures {height}x{width}; the input's {word} is {side}",
+                got.places.get(name, where),
+                f"write {name} = {side}",
+            )
             return
 
 
@@ -101,9 +129,19 @@ def output(got: Read, type_: TensorType | None, files: Files, unit: Unit, found:
         values["labels"] = labels(got, files, unit, found)
     made = reader.model(_OutputContract, values, got.places, got.keys, where) or _OutputContract()
     if made.threshold is not None and made.decode != "sigmoid":
-        reader.wrong("N180", f"`threshold` belongs to `decode = sigmoid`; this output decodes by {made.decode}", got.keys["threshold"], "write decode = sigmoid, or take the threshold out")
+        reader.wrong(
+            "N180",
+            f"`threshold` belongs to `decode = sigmoid`; this output decodes by {made.decode}",
+            got.keys["threshold"],
+            "write decode = sigmoid, or take the threshold out",
+        )
     if made.labels is not None and type_ is not None and len(made.labels) != type_.c:
-        reader.wrong("N181", f"{len(made.labels)} labels for {type_.c} channels", got.places["labels"], f"the output has {type_.c} channels: one label each")
+        reader.wrong(
+            "N181",
+            f"{len(made.labels)} labels for {type_.c} channels",
+            got.places["labels"],
+            f"the output has {type_.c} channels: one label each",
+        )
     return made
 
 
@@ -125,9 +163,18 @@ def labels(got: Read, files: Files, unit: Unit, found: Diagnostics) -> tuple[str
         known = sorted(p.stem for p in LABELS.glob("*.txt"))
         if name in known:
             return _read_labels((LABELS / f"{name}.txt").read_text("utf-8"))
-        wrong("N171", f'no label set is called "{value}"', nearest(value, [*known, *SAME]) or f'there are {", ".join(known)}; or write file("labels.txt")')
+        wrong(
+            "N171",
+            f'no label set is called "{value}"',
+            nearest(value, [*known, *SAME]) or f'there are {", ".join(known)}; or write file("labels.txt")',
+        )
         return None
-    if isinstance(value, CallValue) and value.name == "file" and len(value.args) == 1 and isinstance(value.args[0][1], str):
+    if (
+        isinstance(value, CallValue)
+        and value.name == "file"
+        and len(value.args) == 1
+        and isinstance(value.args[0][1], str)
+    ):
         path = files.resolve(unit, value.args[0][1], where, suffix=".txt")
         if path is None:
             return None
@@ -136,7 +183,7 @@ def labels(got: Read, files: Files, unit: Unit, found: Diagnostics) -> tuple[str
             wrong(text.code, text.message, text.help)
             return None
         return _read_labels(text.text)
-    wrong("N171", f"`labels` is a list, a built-in set or file(\"labels.txt\"), not {kind_of(value)}")
+    wrong("N171", f'`labels` is a list, a built-in set or file("labels.txt"), not {kind_of(value)}')
     return None
 
 

@@ -25,6 +25,7 @@ from netc.elaborate.values import (
 )
 from netc.ops import find, kinds
 from netc.syntax import tree as t
+from netc.syntax.build import ARITHMETIC
 from netc.tensor import Expr, Size
 
 FUNCTIONS = ("len", "sum", "min", "max", "int", "enumerate")
@@ -98,13 +99,21 @@ def _name(path: t.Path, ctx: Context) -> Value:
             return value
         if ctx.section:
             return Word(".".join(path.parts))
-        raise Wrong("N111", f"`{'.'.join(path.parts)}` names no value here", "write LABEL.c, LABEL.h or LABEL.w for a side of a value above")
+        raise Wrong(
+            "N111",
+            f"`{'.'.join(path.parts)}` names no value here",
+            "write LABEL.c, LABEL.h or LABEL.w for a side of a value above",
+        )
     if name in ("true", "false"):
         return name == "true"
     value = ctx.env.get(name)
     if value is not None:
         if ctx.words is not None and name in ctx.words:
-            raise Wrong("N113", f"`{name}` is a parameter here and a word of this argument: it could mean either", "rename the parameter")
+            raise Wrong(
+                "N113",
+                f"`{name}` is a parameter here and a word of this argument: it could mean either",
+                "rename the parameter",
+            )
         return value
     if ctx.words is not None and name in ctx.words:
         return name
@@ -145,7 +154,7 @@ def _binary(expr: t.Binary, ctx: Context) -> Value:
     # A long sum leans left: walk down its spine instead of calling once a term.
     spine: list[t.Binary] = []
     first: t.Expr = expr
-    while isinstance(first, t.Binary) and first.op in ("+", "-", "*", "/", "//", "%"):
+    while isinstance(first, t.Binary) and first.op in ARITHMETIC:
         spine.append(first)
         first = first.left
     value = evaluate(first, ctx)
@@ -163,7 +172,9 @@ def truth(expr: t.Expr, ctx: Context) -> bool | Condition:
     value = evaluate(expr, ctx)
     if isinstance(value, bool | Condition):
         return value
-    wrong = Diagnostic("N130", f"a test is true or false; this is {kind_of(value)}", ctx.unit.span(expr), help="compare it: x != 0")
+    wrong = Diagnostic(
+        "N130", f"a test is true or false; this is {kind_of(value)}", ctx.unit.span(expr), help="compare it: x != 0"
+    )
     ctx.found.add(wrong)
     raise Poisoned
 
@@ -189,7 +200,9 @@ def integer(expr: t.Expr, ctx: Context, what: str) -> int:
     value = evaluate(expr, ctx)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    ctx.found.add(Diagnostic("N130", f"{what} is a whole number, not {kind_of(value)} ({show(value)})", ctx.unit.span(expr)))
+    ctx.found.add(
+        Diagnostic("N130", f"{what} is a whole number, not {kind_of(value)} ({show(value)})", ctx.unit.span(expr))
+    )
     raise Poisoned
 
 
@@ -204,7 +217,11 @@ def _index(expr: t.Index, ctx: Context) -> Value:
     items = _items(expr.of, ctx)
     index = integer(expr.index, ctx, "an index")
     if not -len(items) <= index < len(items):
-        raise Wrong("N132", f"index {index} is outside of a list of {len(items)}", f"the last item is [{len(items) - 1}]" if items else "the list is empty")
+        raise Wrong(
+            "N132",
+            f"index {index} is outside of a list of {len(items)}",
+            f"the last item is [{len(items) - 1}]" if items else "the list is empty",
+        )
     return items[index]
 
 
@@ -234,7 +251,9 @@ def _call(expr: t.Call, ctx: Context) -> Value:
         return LayerValue(name, args, span)
     if ctx.unsure or ctx.unit.unsure:
         raise Poisoned
-    raise Wrong("N110", f"`{name}` is no layer, block or function", nearest(name, [*FUNCTIONS, *ctx.unit.blocks, *kinds()]))
+    raise Wrong(
+        "N110", f"`{name}` is no layer, block or function", nearest(name, [*FUNCTIONS, *ctx.unit.blocks, *kinds()])
+    )
 
 
 def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...]:
@@ -246,7 +265,9 @@ def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...
         name = arg.name.text if arg.name is not None else None
         inner = ctx
         if not ctx.section:
-            inner = Context(ctx.unit, ctx.env, ctx.found, ctx.side, words_of(call.name.text, name), ctx.free, False, ctx.unsure)
+            inner = Context(
+                ctx.unit, ctx.env, ctx.found, ctx.side, words_of(call.name.text, name), ctx.free, False, ctx.unsure
+            )
         args.append((name, evaluate(arg.value, inner)))
     return tuple(args)
 
@@ -258,7 +279,12 @@ def merged(
     named = {name for name, _ in given if name is not None}
     positional = any(name is None for name, _ in given)
     kept = tuple((n, v) for n, v in held if not (n in named or (n is None and positional)))
-    return (*(a for a in kept if a[0] is None), *(a for a in given if a[0] is None), *(a for a in kept if a[0] is not None), *(a for a in given if a[0] is not None))
+    return (
+        *(a for a in kept if a[0] is None),
+        *(a for a in given if a[0] is None),
+        *(a for a in kept if a[0] is not None),
+        *(a for a in given if a[0] is not None),
+    )
 
 
 def _function(name: str, call: t.Call, ctx: Context) -> Value:
@@ -300,7 +326,13 @@ def bind(targets: t.Targets, value: Value, env: Env, unit: Unit, found: Diagnost
         _bind_one(targets.names[0], value, env, unit, found)
         return
     if not isinstance(value, Items) or len(value) != len(targets.names):
-        found.add(Diagnostic("N134", f"{len(targets.names)} names take a list of {len(targets.names)}; this is {kind_of(value)}", unit.span(targets)))
+        found.add(
+            Diagnostic(
+                "N134",
+                f"{len(targets.names)} names take a list of {len(targets.names)}; this is {kind_of(value)}",
+                unit.span(targets),
+            )
+        )
         raise Poisoned
     for target, item in zip(targets.names, value, strict=True):
         _bind_one(target, item, env, unit, found)
@@ -336,10 +368,23 @@ def turns(over: t.Expr, ctx: Context, most: int) -> list[Value] | range:
         return list(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         if value > most:
-            ctx.found.add(Diagnostic("N161", f"{value:,} turns; a net has at most {most:,} nodes", ctx.unit.span(over), help="repeat less often"))
+            ctx.found.add(
+                Diagnostic(
+                    "N161",
+                    f"{value:,} turns; a net has at most {most:,} nodes",
+                    ctx.unit.span(over),
+                    help="repeat less often",
+                )
+            )
             raise Poisoned
         return range(value)
-    ctx.found.add(Diagnostic("N130", f"a loop goes through a list or counts to a number from 0; this is {kind_of(value)} ({show(value)})", ctx.unit.span(over)))
+    ctx.found.add(
+        Diagnostic(
+            "N130",
+            f"a loop goes through a list or counts to a number from 0; this is {kind_of(value)} ({show(value)})",
+            ctx.unit.span(over),
+        )
+    )
     raise Poisoned
 
 
@@ -357,5 +402,3 @@ def as_expr(expr: t.Expr, ctx: Context) -> Expr:
     if isinstance(value, int):
         return int(value)
     raise Wrong("N130", f"a `require` on symbols compares whole numbers, not {kind_of(value)}")
-
-

@@ -15,8 +15,7 @@ DEEPEST_IMPORT = 16
 STD = Path(__file__).parent.parent / "std"
 
 WORDS = frozenset(
-    "language use let default block net input output from require if else for in is and or not true false"
-    " train export expect".split()
+    ["language", "use", "let", "default", "block", "net", "input", "output", "from", "require", "if", "else", "for", "in", "is", "and", "or", "not", "true", "false", "train", "export", "expect"]
 )
 """The language's own words; they name nothing."""
 
@@ -161,11 +160,22 @@ class Files:
         if not allowed(name.text, span, self.found):
             return False
         if find(name.text) is not None or name.text in ("skip", "inception"):
-            self.found.add(Diagnostic("N113", f"`{name.text}` is a layer's name", span, help=f"choose another name, such as {name.text}_block"))
+            self.found.add(
+                Diagnostic(
+                    "N113",
+                    f"`{name.text}` is a layer's name",
+                    span,
+                    help=f"choose another name, such as {name.text}_block",
+                )
+            )
             return False
         if name.text in taken:
             line = unit.file.source.position(taken[name.text].start)[0]
-            self.found.add(Diagnostic("N112", f"`{name.text}` is defined twice, first on line {line}", span, help="rename one of them"))
+            self.found.add(
+                Diagnostic(
+                    "N112", f"`{name.text}` is defined twice, first on line {line}", span, help="rename one of them"
+                )
+            )
             return False
         taken[name.text] = name
         return True
@@ -180,11 +190,25 @@ class Files:
         if target in (*ring, here):
             names = [self.shown(p) for p in (*ring, here)]
             start = names.index(self.shown(target))
-            self.found.add(Diagnostic("N152", f"files use each other in a ring: {' -> '.join([*names[start:], self.shown(target)])}", span, help="move what both need into a third file"))
+            self.found.add(
+                Diagnostic(
+                    "N152",
+                    f"files use each other in a ring: {' -> '.join([*names[start:], self.shown(target)])}",
+                    span,
+                    help="move what both need into a third file",
+                )
+            )
             unit.unsure = True
             return []
         if len(ring) >= DEEPEST_IMPORT:
-            self.found.add(Diagnostic("N154", f"files use each other deeper than {DEEPEST_IMPORT}", span, help="use the file that holds the block directly"))
+            self.found.add(
+                Diagnostic(
+                    "N154",
+                    f"files use each other deeper than {DEEPEST_IMPORT}",
+                    span,
+                    help="use the file that holds the block directly",
+                )
+            )
             unit.unsure = True
             return []
         other = self.units.get(target)
@@ -207,7 +231,9 @@ class Files:
 
                 known = [*other.blocks, *other.nets]
                 help_ = nearest(name.text, known) or f"it defines {', '.join(known[:8]) or 'nothing'}"
-                self.found.add(Diagnostic("N153", f"`{use.path.value}` defines no `{name.text}`", unit.span(name), help=help_))
+                self.found.add(
+                    Diagnostic("N153", f"`{use.path.value}` defines no `{name.text}`", unit.span(name), help=help_)
+                )
                 unit.unsure = True
         return list(use.names)
 
@@ -219,7 +245,11 @@ class Files:
         else:
             folder = unit.path.parent if unit.path is not None else self.root
             if folder is None:
-                self.found.add(Diagnostic("N150", f'a text without a file cannot read "{text}"', span, help="save it and check the file"))
+                self.found.add(
+                    Diagnostic(
+                        "N150", f'a text without a file cannot read "{text}"', span, help="save it and check the file"
+                    )
+                )
                 return None
             if "\0" in text:
                 self.found.add(Diagnostic("N150", "a path holds a NUL character", span))
@@ -229,12 +259,21 @@ class Files:
             roots = [r for r in (self.root, STD.resolve(), *self.search) if r is not None]
             inside = any(path.is_relative_to(r) for r in roots)
         if not inside:
-            self.found.add(Diagnostic("N151", f'"{text}" lies outside of the spec\'s folder: a spec reads its own folder only', span, help="copy the file beside the spec, or name its folder with --search"))
+            self.found.add(
+                Diagnostic(
+                    "N151",
+                    f'"{text}" lies outside of the spec\'s folder: a spec reads its own folder only',
+                    span,
+                    help="copy the file beside the spec, or name its folder with --search",
+                )
+            )
             return None
         if not path.is_file() or not path.name.endswith(suffix):
             what = "is not a .cnn file" if path.is_file() else "is not there"
             near = sorted(p.name for p in path.parent.glob(f"*{suffix}"))[:8] if path.parent.is_dir() else []
-            self.found.add(Diagnostic("N150", f'"{text}" {what}', span, help=f"beside it: {', '.join(near)}" if near else ""))
+            self.found.add(
+                Diagnostic("N150", f'"{text}" {what}', span, help=f"beside it: {', '.join(near)}" if near else "")
+            )
             return None
         return path
 
@@ -248,7 +287,12 @@ def read(path: Path, shown: str) -> Source | Diagnostic:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Diagnostic("N100", f"{shown} cannot be read: {reason}", Span(Source(shown, ""), 0, 0), help="name a .cnn file or a folder that holds some")
+        return Diagnostic(
+            "N100",
+            f"{shown} cannot be read: {reason}",
+            Span(Source(shown, ""), 0, 0),
+            help="name a .cnn file or a folder that holds some",
+        )
     return decode(shown, data)
 
 
@@ -260,12 +304,26 @@ def check_default(statement: t.Default, unit: Unit, found: Diagnostics) -> None:
         from netc.ops import kinds
 
         said = "a block" if name.text in unit.blocks else "no layer"
-        found.add(Diagnostic("N110", f"`default` is for layers; `{name.text}` is {said}", unit.span(name), help=nearest(name.text, kinds())))
+        found.add(
+            Diagnostic(
+                "N110",
+                f"`default` is for layers; `{name.text}` is {said}",
+                unit.span(name),
+                help=nearest(name.text, kinds()),
+            )
+        )
 
 
 def allowed(name: str, span: Span, found: Diagnostics) -> bool:
     """Whether a name is not one of the language's words."""
     if name in WORDS:
-        found.add(Diagnostic("N113", f"`{name}` is a word of the language and names nothing", span, help=f'as a path component it is quoted: "{name}": ...' ))
+        found.add(
+            Diagnostic(
+                "N113",
+                f"`{name}` is a word of the language and names nothing",
+                span,
+                help=f'as a path component it is quoted: "{name}": ...',
+            )
+        )
         return False
     return True

@@ -137,10 +137,20 @@ class Frame:
         if path.parts == ("in",):
             if self.named or self.block is None:
                 where = "a net" if self.block is None else f"`{self.block.name}`, which names its values with `from`,"
-                self.report("N142", f"{where} has no `in`", self.span(path), help="start from a name: " + ", ".join(list(self.template.labels)[:4]))
+                self.report(
+                    "N142",
+                    f"{where} has no `in`",
+                    self.span(path),
+                    help="start from a name: " + ", ".join(list(self.template.labels)[:4]),
+                )
                 return None
             if len(self.inputs) != 1:
-                self.report("N142", f"{len(self.inputs)} values enter this block: `in` names one", self.span(path), help=f"name them: block {self.block.name}(...) from a, b {{ ... }}")
+                self.report(
+                    "N142",
+                    f"{len(self.inputs)} values enter this block: `in` names one",
+                    self.span(path),
+                    help=f"name them: block {self.block.name}(...) from a, b {{ ... }}",
+                )
                 return None
             return self.inputs[0]
         value, _, missing = self.find(path.parts, prefix)
@@ -152,8 +162,15 @@ class Frame:
         """Report a label that names nothing above this line."""
         known = [n for n in self.template.labels if "." not in n] if "." not in missing else list(self.template.labels)
         text = ".".join(path.parts)
-        help_ = nearest(missing, known) or (f"values here are {', '.join(known[:8])}" if known else "no value has a label yet")
-        self.report("N111", f"`{text}` names no value above this line" if missing == text else f"`{text}`: there is no `{missing}`", self.span(path), help=help_)
+        help_ = nearest(missing, known) or (
+            f"values here are {', '.join(known[:8])}" if known else "no value has a label yet"
+        )
+        self.report(
+            "N111",
+            f"`{text}` names no value above this line" if missing == text else f"`{text}`: there is no `{missing}`",
+            self.span(path),
+            help=help_,
+        )
 
     def side(self, path: t.Path, prefix: str) -> Constant | None:
         """`x.c`, `in.h`: a side of a value. None where the path is no such thing. Raises Poisoned."""
@@ -175,14 +192,24 @@ class Frame:
             raise Poisoned
         side = value.type.side(last)
         if side is None:
-            raise Wrong("N111", f"{'.'.join(head)} is {value.type}: it has no side `{last}`", f"it has {', '.join('ncthw'[:2] if not value.type.sides else ('n', 'c', *{1: 't', 2: 'hw', 3: 'dhw'}[value.type.rank]))}")
+            raise Wrong(
+                "N111",
+                f"{'.'.join(head)} is {value.type}: it has no side `{last}`",
+                f"it has {', '.join('ncthw'[:2] if not value.type.sides else ('n', 'c', *{1: 't', 2: 'hw', 3: 'dhw'}[value.type.rank]))}",
+            )
         return side
 
     def claim(self, path: str, where: Span) -> bool:
         """Take a path for a step or a label; an error where somebody has it."""
         first = self.template.places.get(path)
         if first is not None:
-            self.report("N112", f"two things are called `{path}` here", where, labels=(Label(first, "the first"),), help="rename one: names are paths of weights, and paths are unique")
+            self.report(
+                "N112",
+                f"two things are called `{path}` here",
+                where,
+                labels=(Label(first, "the first"),),
+                help="rename one: names are paths of weights, and paths are unique",
+            )
             return False
         self.template.places[path] = where
         return True
@@ -213,7 +240,11 @@ def _outward(value: Value | None, handle: Handle | None) -> Value | None:
     """A value inside a block, as the one who applies the block sees it."""
     while value is not None and handle is not None:
         assert isinstance(handle.step, BlockStep)
-        value = handle.step.inputs[value.port] if value.step is None else Value(value.type, value.where, handle.step, -1, value)
+        value = (
+            handle.step.inputs[value.port]
+            if value.step is None
+            else Value(value.type, value.where, handle.step, -1, value)
+        )
         handle = handle.within
     return value
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 from types import UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from netc.diagnostic import Span
 from netc.elaborate.names import nearest
@@ -50,7 +49,6 @@ def words_of(kind: str, argument: str | None) -> frozenset[str] | None:
     return frozenset(_literals(field.annotation)) if field is not None else frozenset()
 
 
-
 def _literals(annotation: Any) -> set[str]:
     if get_origin(annotation) is Literal:
         return {a for a in get_args(annotation) if isinstance(a, str)}
@@ -88,7 +86,9 @@ def _describe(annotation: Any, parts: list[str]) -> None:
         for part in get_args(annotation)[: 1 if hasattr(annotation, "__metadata__") else None]:
             _describe(part, parts)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        parts.append(f"`{annotation.model_fields['kind'].default}(...)`" if "kind" in annotation.model_fields else "a call")
+        parts.append(
+            f"`{annotation.model_fields['kind'].default}(...)`" if "kind" in annotation.model_fields else "a call"
+        )
 
 
 def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationError, what: str) -> list[Finding]:
@@ -125,7 +125,12 @@ def _bad_value(cls: type[BaseModel], name: str, value: Value | None, error: Any,
     field = cls.model_fields.get(name)
     wants = describe(field.annotation) if field is not None else "another value"
     context: dict[str, Any] = error.get("ctx", {})
-    bounds = {"greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"), "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most")}
+    bounds = {
+        "greater_than": ("gt", "more than"),
+        "greater_than_equal": ("ge", "at least"),
+        "less_than": ("lt", "less than"),
+        "less_than_equal": ("le", "at most"),
+    }
     shown = show(value) if value is not None else "nothing"
     if len(shown) > 60:
         shown = f"{shown[:57]}..."

@@ -52,7 +52,14 @@ def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: 
     except Stop:
         return None
     except RecursionError:
-        found.add(Diagnostic("N162", "the net is nested too deeply to be elaborated", definition.unit.span(definition.tree.name), help="repeat a block in place of nesting it"))
+        found.add(
+            Diagnostic(
+                "N162",
+                "the net is nested too deeply to be elaborated",
+                definition.unit.span(definition.tree.name),
+                help="repeat a block in place of nesting it",
+            )
+        )
         return None
     return graph if found.errors == errors else None
 
@@ -65,7 +72,14 @@ def _lineage(definition: NetDef, found: Diagnostics) -> _Lineage | None:
     while True:
         if at in line:
             ring = " -> ".join([*(d.name for d in line[line.index(at) :]), at.name])
-            found.add(Diagnostic("N140", f"a net is a variant of itself: {ring}", at.unit.span(at.tree.name), help="name the net that holds the chains"))
+            found.add(
+                Diagnostic(
+                    "N140",
+                    f"a net is a variant of itself: {ring}",
+                    at.unit.span(at.tree.name),
+                    help="name the net that holds the chains",
+                )
+            )
             return None
         line.append(at)
         if isinstance(at.tree, t.Net):
@@ -76,19 +90,32 @@ def _lineage(definition: NetDef, found: Diagnostics) -> _Lineage | None:
         at = base
 
 
-def _variant(at: NetDef, tree: t.Variant, args: dict[str, Constant], places: dict[str, Span], found: Diagnostics) -> NetDef | None:
+def _variant(
+    at: NetDef, tree: t.Variant, args: dict[str, Constant], places: dict[str, Span], found: Diagnostics
+) -> NetDef | None:
     unit, call = at.unit, tree.base
     base = unit.nets.get(call.name.text)
     if base is None:
         if not unit.unsure:
-            found.add(Diagnostic("N110", f"no net is called `{call.name.text}`", unit.span(call.name), help=nearest(call.name.text, unit.nets) or "a variant is of a net in this file or one that it uses"))
+            found.add(
+                Diagnostic(
+                    "N110",
+                    f"no net is called `{call.name.text}`",
+                    unit.span(call.name),
+                    help=nearest(call.name.text, unit.nets) or "a variant is of a net in this file or one that it uses",
+                )
+            )
         return None
     order = [p.name.text for p in _params(base)]
     positional = 0
     for arg in call.args:
         if arg.name is None:
             if positional >= len(order):
-                found.add(Diagnostic("N123", f"`{call.name.text}` takes {len(order)} arguments; this is one too many", unit.span(arg)))
+                found.add(
+                    Diagnostic(
+                        "N123", f"`{call.name.text}` takes {len(order)} arguments; this is one too many", unit.span(arg)
+                    )
+                )
                 return None
             name = order[positional]
             positional += 1
@@ -99,7 +126,14 @@ def _variant(at: NetDef, tree: t.Variant, args: dict[str, Constant], places: dic
         except Poisoned:
             return None
         if isinstance(base.tree, t.Net) and name not in order:
-            found.add(Diagnostic("N120", f"`{call.name.text}` takes no `{name}`", unit.span(arg.name or arg), help=nearest(name, order) or f"it takes {', '.join(order) or 'no arguments'}"))
+            found.add(
+                Diagnostic(
+                    "N120",
+                    f"`{call.name.text}` takes no `{name}`",
+                    unit.span(arg.name or arg),
+                    help=nearest(name, order) or f"it takes {', '.join(order) or 'no arguments'}",
+                )
+            )
             return None
         if name not in args:  # the outer variant's word counts
             args[name], places[name] = value, unit.span(arg)
@@ -129,14 +163,25 @@ class _Net:
         args = self.lineage.args
         for name in args:
             if name not in [p.name.text for p in self.tree.params]:
-                self.found.add(Diagnostic("N120", f"`{self.tree.name.text}` takes no `{name}`", self.lineage.places[name], help=nearest(name, [p.name.text for p in self.tree.params])))
+                self.found.add(
+                    Diagnostic(
+                        "N120",
+                        f"`{self.tree.name.text}` takes no `{name}`",
+                        self.lineage.places[name],
+                        help=nearest(name, [p.name.text for p in self.tree.params]),
+                    )
+                )
                 return False
         for param in self.tree.params:
             name = param.name.text
             if not allowed(name, self.unit.span(param.name), self.found):
                 return False
             if name in self.env.names:
-                self.found.add(Diagnostic("N112", f"`{name}` is a parameter twice", self.unit.span(param.name), help="rename one of them"))
+                self.found.add(
+                    Diagnostic(
+                        "N112", f"`{name}` is a parameter twice", self.unit.span(param.name), help="rename one of them"
+                    )
+                )
                 return False
             if name in args:
                 value = args[name]
@@ -147,10 +192,24 @@ class _Net:
                     return False
             else:
                 if len(self.lineage.line) > 1:
-                    self.found.add(Diagnostic("N121", f"`{self.tree.name.text}` needs `{name}`", self.lineage.line[0].unit.span(self.lineage.line[0].tree.name), help=f"add {name} = ..."))
+                    self.found.add(
+                        Diagnostic(
+                            "N121",
+                            f"`{self.tree.name.text}` needs `{name}`",
+                            self.lineage.line[0].unit.span(self.lineage.line[0].tree.name),
+                            help=f"add {name} = ...",
+                        )
+                    )
                 return False
             if isinstance(value, LayerValue | BlockValue) and (find(name) is not None or name in self.unit.blocks):
-                self.found.add(Diagnostic("N113", f"`{name}` is a layer's or block's name: as a stage it could mean either", self.unit.span(param.name), help=f"rename the parameter, such as {name}_"))
+                self.found.add(
+                    Diagnostic(
+                        "N113",
+                        f"`{name}` is a layer's or block's name: as a stage it could mean either",
+                        self.unit.span(param.name),
+                        help=f"rename the parameter, such as {name}_",
+                    )
+                )
             self.env.names[name] = value
         return True
 
@@ -171,7 +230,12 @@ class _Net:
             if port.kind == "output":
                 self._declare_output(port, frame)
         if not frame.output_names and not self.hurt:
-            self._wrong("N117", "the net has no output", self.where, "add output scores: f32[N, 10], and => scores at the end of a chain")
+            self._wrong(
+                "N117",
+                "the net has no output",
+                self.where,
+                "add output scores: f32[N, 10], and => scores at the end of a chain",
+            )
         env = self.env
         for member in self.members:
             if isinstance(member, t.Chain):
@@ -181,7 +245,12 @@ class _Net:
         finish(frame)
         for port, value in zip(inputs, values, strict=True):
             if not value.read and not frame.unsure and value.type is not None:
-                self._wrong("N116", f"nothing reads the input `{port.name.text}`", self.unit.span(port.name), f"write from {port.name.text} -> ...")
+                self._wrong(
+                    "N116",
+                    f"nothing reads the input `{port.name.text}`",
+                    self.unit.span(port.name),
+                    f"write from {port.name.text} -> ...",
+                )
         outputs = self._outputs(frame)
         template.outputs = tuple(v for _, v, _ in outputs)
         template.close()
@@ -201,16 +270,31 @@ class _Net:
         for name, symbol in promised(list(names), requires, self.unit, self.env).items():
             self.symbols[name] = Size.of(symbol)
             if symbol.high is not None and symbol.high < symbol.low:
-                self._wrong("N135", f"no size `{name}` is at least {symbol.low} and at most {symbol.high}", self.unit.span(requires[0]))
+                self._wrong(
+                    "N135",
+                    f"no size `{name}` is at least {symbol.low} and at most {symbol.high}",
+                    self.unit.span(requires[0]),
+                )
 
     def _type(self, port: t.Port, frame: Frame, *, derive: bool) -> list[int | Size | str] | None:
         """The dims that a port declares; a text is a derived size's name. None after a diagnostic."""
         if port.type.dtype.text not in DTYPES:
-            self._wrong("N180", f"no type is called `{port.type.dtype.text}` here", self.unit.span(port.type.dtype), "write f32[...]; precision is chosen at export")
+            self._wrong(
+                "N180",
+                f"no type is called `{port.type.dtype.text}` here",
+                self.unit.span(port.type.dtype),
+                "write f32[...]; precision is chosen at export",
+            )
             return None
         dims: list[int | Size | str] = []
         for dim in port.type.dims:
-            if derive and isinstance(dim, t.Path) and len(dim.parts) == 1 and self.env.get(dim.parts[0]) is None and dim.parts[0] not in self.symbols:
+            if (
+                derive
+                and isinstance(dim, t.Path)
+                and len(dim.parts) == 1
+                and self.env.get(dim.parts[0]) is None
+                and dim.parts[0] not in self.symbols
+            ):
                 dims.append(dim.parts[0])
                 continue
             try:
@@ -218,17 +302,31 @@ class _Net:
             except Poisoned:
                 return None
             if not isinstance(value, int | Size) or isinstance(value, bool):
-                self._wrong("N130", f"a side is a whole number or a symbol, not {kind_of(value)} ({show(value)})", self.unit.span(dim))
+                self._wrong(
+                    "N130",
+                    f"a side is a whole number or a symbol, not {kind_of(value)} ({show(value)})",
+                    self.unit.span(dim),
+                )
                 return None
             if isinstance(value, int) and not 1 <= value <= LARGEST:
                 self._wrong("N205", f"a side is from 1 to {LARGEST}, not {value}", self.unit.span(dim))
                 return None
             dims.append(value)
         if not 2 <= len(dims) <= 5:
-            self._wrong("N180", f"a tensor has 2 to 5 dimensions (batch, channels, up to three sides); this has {len(dims)}", self.unit.span(port.type), "write f32[N, features] or f32[N, C, H, W]")
+            self._wrong(
+                "N180",
+                f"a tensor has 2 to 5 dimensions (batch, channels, up to three sides); this has {len(dims)}",
+                self.unit.span(port.type),
+                "write f32[N, features] or f32[N, C, H, W]",
+            )
             return None
         if not isinstance(dims[1], int):
-            self._wrong("N180", f"channels are always a number, not the symbol `{dims[1]}`", self.unit.span(port.type.dims[1]), "write the number, or a parameter of the net")
+            self._wrong(
+                "N180",
+                f"channels are always a number, not the symbol `{dims[1]}`",
+                self.unit.span(port.type.dims[1]),
+                "write the number, or a parameter of the net",
+            )
             return None
         return dims
 
@@ -261,7 +359,9 @@ class _Net:
         if not self._port_name(port, frame):
             return
         if port.name.text in frame.output_names:
-            self._wrong("N112", f"two outputs are called `{port.name.text}`", self.unit.span(port.name), "rename one of them")
+            self._wrong(
+                "N112", f"two outputs are called `{port.name.text}`", self.unit.span(port.name), "rename one of them"
+            )
             return
         frame.output_names[port.name.text] = port
 
@@ -282,7 +382,12 @@ class _Net:
             if value.type is not None:
                 found.append((port, value, made))
         if found and all(made.only == "train" for _, _, made in found) and len(found) == len(frame.output_names):
-            self._wrong("N117", "every output is `only = train`: nothing is left to deploy", self.unit.span(found[0][0].name), "take `only = train` from the output that inference needs")
+            self._wrong(
+                "N117",
+                "every output is `only = train`: nothing is left to deploy",
+                self.unit.span(found[0][0].name),
+                "take `only = train` from the output that inference needs",
+            )
         return found
 
     def _check_type(self, port: t.Port, dims: list[int | Size | str], value: Value, type_: TensorType) -> None:
@@ -291,7 +396,13 @@ class _Net:
         labels = (Label(value.where, f"{type_} comes from here"),)
         if len(dims) != len(type_.dims):
             more = "; flatten it" if type_.sides and len(dims) == 2 else ""
-            self._wrong("N305", f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it", where, f"write {port.type.dtype.text}{type_}{more}", labels)
+            self._wrong(
+                "N305",
+                f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it",
+                where,
+                f"write {port.type.dtype.text}{type_}{more}",
+                labels,
+            )
             return
         for dim, side, tree in zip(dims, type_.dims, port.type.dims, strict=True):
             if isinstance(dim, str):
@@ -299,17 +410,37 @@ class _Net:
                 if known is None:
                     self.derived[dim] = (side, self.unit.span(tree))
                 elif known[0] != side:
-                    self._wrong("N305", f"`{dim}` is {known[0]} and {side}: one symbol is one size", self.unit.span(tree), "give the second size a name of its own", (Label(known[1], f"{known[0]} here"), *labels))
+                    self._wrong(
+                        "N305",
+                        f"`{dim}` is {known[0]} and {side}: one symbol is one size",
+                        self.unit.span(tree),
+                        "give the second size a name of its own",
+                        (Label(known[1], f"{known[0]} here"), *labels),
+                    )
             elif dim != side:
                 differs = counterexample(dim, side) if isinstance(dim, Size) or isinstance(side, Size) else None
-                shown = f" ({', '.join(f'{n} = {v}' for n, v in differs.items())} gives {_at(dim, differs)} and {_at(side, differs)})" if differs else ""
-                self._wrong("N305", f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it: {dim} is not {side}{shown}", where, f"write {port.type.dtype.text}{type_}, or change the chain", labels)
+                shown = (
+                    f" ({', '.join(f'{n} = {v}' for n, v in differs.items())} gives {_at(dim, differs)} and {_at(side, differs)})"
+                    if differs
+                    else ""
+                )
+                self._wrong(
+                    "N305",
+                    f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it: {dim} is not {side}{shown}",
+                    where,
+                    f"write {port.type.dtype.text}{type_}, or change the chain",
+                    labels,
+                )
                 return
 
     # --- the graph and its sections
 
-    def _graph(self, template: Template, declared: list[Input], outputs: list[tuple[t.Port, Value, Any]], frame: Frame) -> Graph:
-        if self.found.errors and (frame.unsure or len(outputs) < len(frame.output_names) or any(v.type is None for _, v, _ in outputs)):
+    def _graph(
+        self, template: Template, declared: list[Input], outputs: list[tuple[t.Port, Value, Any]], frame: Frame
+    ) -> Graph:
+        if self.found.errors and (
+            frame.unsure or len(outputs) < len(frame.output_names) or any(v.type is None for _, v, _ in outputs)
+        ):
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
         names = tuple(i.name for i in declared)
@@ -319,7 +450,16 @@ class _Net:
         flat, values = unroll(template, self.name, names, self.where)
         self._unique(flat.nodes)
         made = tuple(
-            Output(port.name.text, value, v.type, self.unit.span(port.name), c.labels, c.decode, c.threshold, c.only == "train")
+            Output(
+                port.name.text,
+                value,
+                v.type,
+                self.unit.span(port.name),
+                c.labels,
+                c.decode,
+                c.threshold,
+                c.only == "train",
+            )
             for (port, v, c), value in zip(outputs, values, strict=True)
             if v.type is not None
         )
@@ -341,7 +481,13 @@ class _Net:
         seen: dict[str, Span] = {}
         for node in nodes:
             if node.name in seen:
-                self._wrong("N115", f"two layers are called `{node.name}`", node.where, "rename one: names are paths of weights, and paths are unique", (Label(seen[node.name], "the first"),))
+                self._wrong(
+                    "N115",
+                    f"two layers are called `{node.name}`",
+                    node.where,
+                    "rename one: names are paths of weights, and paths are unique",
+                    (Label(seen[node.name], "the first"),),
+                )
                 raise Stop
             seen[node.name] = node.where
 
@@ -370,32 +516,56 @@ class _Net:
 
     def _own(self, definition: NetDef) -> list[t.Section]:
         tree = definition.tree
-        inner = [m for m in tree.members if isinstance(m, t.Section)] if isinstance(tree, t.Net) else list(tree.sections)
+        inner = (
+            [m for m in tree.members if isinstance(m, t.Section)] if isinstance(tree, t.Net) else list(tree.sections)
+        )
         for section in inner:
             if section.target is not None and section.target.text != definition.name:
-                self._wrong("N172", f"this section stands in `{definition.name}` and names `{section.target.text}`", definition.unit.span(section.target), "take the name out")
+                self._wrong(
+                    "N172",
+                    f"this section stands in `{definition.name}` and names `{section.target.text}`",
+                    definition.unit.span(section.target),
+                    "take the name out",
+                )
         own = definition.unit.nets.get(definition.name) is definition
         nets = [d for d in definition.unit.nets.values() if d.unit is definition.unit and isinstance(d.tree, t.Net)]
         return inner + [
             s
             for s in definition.unit.sections
-            if own and (s.target.text == definition.name if s.target is not None else len(nets) == 1 and nets[0] is definition)
+            if own
+            and (s.target.text == definition.name if s.target is not None else len(nets) == 1 and nets[0] is definition)
         ]
 
     def _expected(self, graph: Graph, expect: Expect, got: sections.Read) -> None:
         counts: dict[str, tuple[int | None, int | None]] = {
             "params": (expect.params, graph.params() if expect.params is not None else None),
-            "params.train": (expect.params_train, graph.params(train=True) if expect.params_train is not None else None),
+            "params.train": (
+                expect.params_train,
+                graph.params(train=True) if expect.params_train is not None else None,
+            ),
         }
         if expect.macs is not None:
-            missing = sorted({s for n in graph.nodes for d in n.type.sides if isinstance(d, Size) for s in d.symbols()} - set(expect.at))
+            missing = sorted(
+                {s for n in graph.nodes for d in n.type.sides if isinstance(d, Size) for s in d.symbols()}
+                - set(expect.at)
+            )
             if missing:
-                self._wrong("N306", f"`macs` depends on {' and '.join(missing)}", got.keys["macs"], "say where: " + ", ".join(f"at.{m} = 224" for m in missing))
+                self._wrong(
+                    "N306",
+                    f"`macs` depends on {' and '.join(missing)}",
+                    got.keys["macs"],
+                    "say where: " + ", ".join(f"at.{m} = 224" for m in missing),
+                )
                 return
             counts["macs"] = (expect.macs, graph.macs(expect.at))
         for key, (wanted, measured) in counts.items():
             if wanted != measured and wanted is not None and measured is not None:
-                self._wrong("N306", f"{self.name} has {measured:,} {key}, and {wanted:,} are expected ({measured - wanted:+,})", got.places[key], f"`netc show` lists where they are; if the text is right, write {measured:_}")
+                self._wrong(
+                    "N306",
+                    f"{self.name} has {measured:,} {key}, and {wanted:,} are expected ({measured - wanted:+,})",
+                    got.places[key],
+                    f"`netc show` lists where they are; if the text is right, write {measured:_}",
+                )
 
 
 def _at(side: int | Size, sizes: dict[str, int]) -> int:
@@ -415,5 +585,3 @@ def _prefixes(paths: frozenset[str]) -> frozenset[str]:
             found.add(head)
             head = head.rpartition(".")[0]
     return frozenset(found)
-
-

@@ -75,7 +75,14 @@ class Reader:
     def wrong(self, code: str, message: str, where: Span, help: str = "") -> None:
         self.found.add(Diagnostic(code, message, where, help=help))
 
-    def model(self, cls: type[_M], values: Mapping[str, Any], places: Mapping[str, Span], keys: Mapping[str, Span], fallback: Span) -> _M | None:
+    def model(
+        self,
+        cls: type[_M],
+        values: Mapping[str, Any],
+        places: Mapping[str, Span],
+        keys: Mapping[str, Span],
+        fallback: Span,
+    ) -> _M | None:
         """The model, None after a finding for each key or value at fault."""
         made = validate(cls, dict(values), self.what)
         if not isinstance(made, list):
@@ -98,16 +105,31 @@ class Reader:
             return None
         cls = choices.get(value.name)
         if cls is None:
-            self.wrong("N171", f"no {what} is called `{value.name}` in this version", where, nearest(value.name, choices) or f"there are {', '.join(choices)}")
+            self.wrong(
+                "N171",
+                f"no {what} is called `{value.name}` in this version",
+                where,
+                nearest(value.name, choices) or f"there are {', '.join(choices)}",
+            )
             return None
         values: dict[str, Any] = {}
         fields = [n for n in cls.model_fields if n not in ("kind", "weight")]
         for name, arg in value.args:
             if name is None:
-                self.wrong("N171", f"the arguments of `{value.name}` are named", where, f"write {value.name}({fields[0]} = {show(arg)})" if fields else "it takes none")
+                self.wrong(
+                    "N171",
+                    f"the arguments of `{value.name}` are named",
+                    where,
+                    f"write {value.name}({fields[0]} = {show(arg)})" if fields else "it takes none",
+                )
                 return None
             if name in ("kind", "weight"):
-                self.wrong("N170", f"`{value.name}` takes no `{name}`", where, f"write 0.3 * {value.name}() for a weight" if name == "weight" else "")
+                self.wrong(
+                    "N170",
+                    f"`{value.name}` takes no `{name}`",
+                    where,
+                    f"write 0.3 * {value.name}() for a weight" if name == "weight" else "",
+                )
                 return None
             values[name] = plain(arg)
         if "weight" in cls.model_fields:
@@ -126,7 +148,9 @@ class Reader:
 def group(got: Read, name: str) -> dict[str, tuple[Value, Span, Span]]:
     """Keys under `name.`: their rest, value, the value's place and the key's."""
     prefix = f"{name}."
-    return {k.removeprefix(prefix): (v, got.places[k], got.keys[k]) for k, v in got.values.items() if k.startswith(prefix)}
+    return {
+        k.removeprefix(prefix): (v, got.places[k], got.keys[k]) for k, v in got.values.items() if k.startswith(prefix)
+    }
 
 
 def train(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Train | None:
@@ -140,7 +164,12 @@ def train(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Train |
         if head in grouped:
             if not dot:
                 name = labels.outputs[0] if labels.outputs and head in ("loss", "metric") else "LABEL"
-                reader.wrong("N170", f"`{head}` goes by {'output' if head in ('loss', 'metric') else 'label'}", got.keys[key], f"write {head}.{name} = ...")
+                reader.wrong(
+                    "N170",
+                    f"`{head}` goes by {'output' if head in ('loss', 'metric') else 'label'}",
+                    got.keys[key],
+                    f"write {head}.{name} = ...",
+                )
             continue
         if key == "optimizer":
             values[key] = reader.call(value, OPTIMIZERS, got.places[key], "optimizer")
@@ -175,19 +204,31 @@ def train(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Train |
         rest = {k: v for k, v in values.items() if k not in ("optimizer", "schedule")}
         reader.model(Train, {**stand_in, **rest}, got.places, got.keys, where)
         return None
-    return reader.model(Train, {**values, "loss": loss, "metric": metric, "init": init, "lr_scale": scale}, got.places, got.keys, where)
+    return reader.model(
+        Train, {**values, "loss": loss, "metric": metric, "init": init, "lr_scale": scale}, got.places, got.keys, where
+    )
 
 
 def _output(reader: Reader, name: str, labels: Labels, where: Span) -> bool:
     if name in labels.outputs:
         return True
-    reader.wrong("N170", f"the net has no output `{name}`", where, nearest(name, labels.outputs) or f"its outputs are {', '.join(labels.outputs)}")
+    reader.wrong(
+        "N170",
+        f"the net has no output `{name}`",
+        where,
+        nearest(name, labels.outputs) or f"its outputs are {', '.join(labels.outputs)}",
+    )
     return False
 
 
 def _label(reader: Reader, name: str, labels: Labels, where: Span) -> None:
     if name not in labels.paths:
-        reader.wrong("N170", f"the net has no label `{name}`", where, nearest(name, labels.paths) or "a key names a label of the net")
+        reader.wrong(
+            "N170",
+            f"the net has no label `{name}`",
+            where,
+            nearest(name, labels.paths) or "a key names a label of the net",
+        )
 
 
 def _metrics(reader: Reader, value: Value, place: Span) -> Any:
@@ -196,14 +237,24 @@ def _metrics(reader: Reader, value: Value, place: Span) -> Any:
     known = ("accuracy", "mean_iou", "mean_average_precision")
     for item in items:
         if item not in known:
-            reader.wrong("N171", f"no metric is called `{item}` in this version", place, nearest(str(item), known) or f"there are {', '.join(known)}")
+            reader.wrong(
+                "N171",
+                f"no metric is called `{item}` in this version",
+                place,
+                nearest(str(item), known) or f"there are {', '.join(known)}",
+            )
     return items
 
 
 def _source(reader: Reader, value: Value, place: Span) -> Any:
-    if isinstance(value, CallValue) and value.name == "weights" and len(value.args) == 1 and isinstance(value.args[0][1], str):
+    if (
+        isinstance(value, CallValue)
+        and value.name == "weights"
+        and len(value.args) == 1
+        and isinstance(value.args[0][1], str)
+    ):
         return WeightSource(source=value.args[0][1])
-    reader.wrong("N171", f"initial weights are weights(\"...\"), not {kind_of(value)}", place)
+    reader.wrong("N171", f'initial weights are weights("..."), not {kind_of(value)}', place)
     return None
 
 
@@ -213,7 +264,12 @@ def export(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Export
     made = reader.model(Export, {k: plain(v) for k, v in got.values.items()}, got.places, got.keys, where)
     for name in made.dynamic or () if made is not None else ():
         if name not in labels.symbols:
-            reader.wrong("N171", f"`dynamic` names `{name}`, which is no symbol of the inputs", got.places["dynamic"], nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}")
+            reader.wrong(
+                "N171",
+                f"`dynamic` names `{name}`, which is no symbol of the inputs",
+                got.places["dynamic"],
+                nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}",
+            )
     return made or Export()
 
 
@@ -226,10 +282,17 @@ def expect(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Expect
         if key.startswith("at."):
             name = key[3:]
             if name not in labels.symbols:
-                reader.wrong("N170", f"`{name}` is no symbol of the inputs", got.keys[key], nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}")
+                reader.wrong(
+                    "N170",
+                    f"`{name}` is no symbol of the inputs",
+                    got.keys[key],
+                    nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}",
+                )
             at[name] = plain(value)
         else:
-            values["params_train" if key == "params.train" else key] = value if not isinstance(value, Word | Items) else plain(value)
+            values["params_train" if key == "params.train" else key] = (
+                value if not isinstance(value, Word | Items) else plain(value)
+            )
     places = {**got.places, "params_train": got.places.get("params.train", where), "at": where}
     return reader.model(Expect, {**values, "at": at}, places, got.keys, where) or Expect()
 

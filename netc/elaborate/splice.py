@@ -42,7 +42,12 @@ def splice(frame: Frame, label: t.Label, env: Env, prefix: str) -> str:
     where = frame.span(label)
     parts = _parts(label.text)
     if parts is None:
-        frame.report("N101", f'the label "{label.text}" cannot be read', where, help='put an expression in braces: "layer{i + 1}"')
+        frame.report(
+            "N101",
+            f'the label "{label.text}" cannot be read',
+            where,
+            help='put an expression in braces: "layer{i + 1}"',
+        )
         raise Poisoned
     text = ""
     for part in parts:
@@ -50,12 +55,23 @@ def splice(frame: Frame, label: t.Label, env: Env, prefix: str) -> str:
             text += part
             continue
         # The expression's places are inside the label; a finding points at the whole label instead.
-        unit = Unit(t.File(Source(where.source.name, where.source.text), 1, (), ()), frame.unit.path, env, frame.unit.blocks, unsure=True)
+        unit = Unit(
+            t.File(Source(where.source.name, where.source.text), 1, (), ()),
+            frame.unit.path,
+            env,
+            frame.unit.blocks,
+            unsure=True,
+        )
         ctx = frame.context(env, prefix)
         try:
             value = evaluate(part, Context(unit, env, type(ctx.found)(), ctx.side, None, ctx.free, False, True))
         except Poisoned:
-            frame.report("N111", f'the expression in "{label.text}" has no value here', where, help="it may use parameters, lets and loop variables")
+            frame.report(
+                "N111",
+                f'the expression in "{label.text}" has no value here',
+                where,
+                help="it may use parameters, lets and loop variables",
+            )
             raise
         if isinstance(value, bool) or not isinstance(value, int | str):
             frame.report("N130", f'the expression in "{label.text}" is a number or a text, not {kind_of(value)}', where)

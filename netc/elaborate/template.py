@@ -137,7 +137,9 @@ def unroll(template: Template, net: str, inputs: tuple[str, ...], where: Span) -
     return flat, outputs
 
 
-def _unroll(template: Template, prefix: str, weights: str, inputs: tuple[str, ...], region: int, flat: Unrolled) -> list[str]:
+def _unroll(
+    template: Template, prefix: str, weights: str, inputs: tuple[str, ...], region: int, flat: Unrolled
+) -> list[str]:
     def name_of(value: Value) -> str:
         return inputs[value.port] if value.step is None else join(prefix, value.path())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from lark import Token, Transformer
 
@@ -12,13 +12,38 @@ from netc.syntax import tree as t
 # Lark hands each rule its children: tokens and what the rules below returned. Their types follow from the grammar.
 Children = list[Any]
 
+_E = TypeVar("_E", t.Listing, t.Index, t.Slice, t.Negate, t.Not, t.Binary, t.Choice, t.Call)
 
-class TooLarge(Exception):
-    """A number with more digits than any size has; carries its place."""
 
-    def __init__(self, start: int, end: int) -> None:
-        super().__init__("number")
-        self.start, self.end = start, end
+_LONGEST_NAME = 200
+ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%"})
+
+
+class Refused(Exception):
+    """What the grammar allows and no spec needs: a number of a thousand digits, a thousand `not`s in a row."""
+
+    def __init__(self, code: str, message: str, help: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.code, self.message, self.help, self.start, self.end = code, message, help, start, end
+
+
+def _short(token: Token, most: int) -> Token:
+    """A number's token. Raises Refused where it has too many digits."""
+    if len(token) > most:
+        raise Refused("N107", "this number has too many digits", "no size is beyond 2147483647", _start(token), _end(token))
+    return token
+
+
+def _word(token: Token) -> str:
+    """A name's text. Raises Refused where it is too long."""
+    if len(token) > _LONGEST_NAME:
+        message = f"this name has {len(token):,} letters; a name has at most {_LONGEST_NAME}"
+        raise Refused("N107", message, "shorten it", _start(token), _end(token))
+    return str(token)
+
+
+def _depth(part: Any) -> int:
+    return getattr(part, "depth", 0)
 
 
 def _start(token: Token) -> int:
@@ -30,7 +55,7 @@ def _end(token: Token) -> int:
 
 
 def _name(token: Token) -> t.Name:
-    return t.Name(_start(token), _end(token), str(token))
+    return t.Name(_start(token), _end(token), _word(token))
 
 
 def _names(children: Children) -> tuple[t.Name, ...]:
@@ -45,6 +70,21 @@ def _last(child: Any) -> int:
     return _end(child) if isinstance(child, Token) else child.end
 
 
+def _exprs(c: Children) -> tuple[t.Expr, ...]:
+    return tuple(cast("t.Expr", x) for x in c if isinstance(x, t.At))
+
+
+class _Cond:
+    """An `if` that grows from its end: `else if` is right recursive, so the innermost test is built first."""
+
+    def __init__(self, end: int, other: t.Body | None) -> None:
+        self.start, self.end, self.other = end, end, other
+        self.branches: list[tuple[t.Expr, t.Body]] = []
+
+    def tree(self) -> t.If:
+        return t.If(self.start, self.end, tuple(reversed(self.branches)), self.other)
+
+
 class Builder(Transformer[Token, t.File]):
     """Embedded in the parser, so that no Lark tree is ever built."""
 
@@ -53,72 +93,87 @@ class Builder(Transformer[Token, t.File]):
 
     # --- expressions
 
+    def _nested(self, node: _E, depth: int) -> _E:
+        """The node, `depth` expressions deep. Raises Refused where that is too deep."""
+        if depth > t.DEEPEST:
+            message = f"this expression is nested deeper than {t.DEEPEST}"
+            raise Refused("N105", message, "give a part of it a name: let part = ...", node.start, node.start + 1)
+        node.depth = depth
+        return node
+
     def number(self, c: Children) -> t.Number:
-        token = c[0]
-        if len(token) > 40:
-            raise TooLarge(token.start_pos, token.end_pos)
+        token = _short(c[0], 40)
         value = int(token) if token.type == "INT" else float(token)
         if value == inf:
-            raise TooLarge(token.start_pos, token.end_pos)
-        return t.Number(token.start_pos, token.end_pos, value)
+            _short(token, 0)
+        return t.Number(_start(token), _end(token), value)
 
     def dims(self, c: Children) -> t.Dims:
-        token = c[0]
-        if len(token) > 40:
-            raise TooLarge(token.start_pos, token.end_pos)
-        return t.Dims(token.start_pos, token.end_pos, tuple(int(n) for n in token.split("x")))
+        token = _short(c[0], 40)
+        return t.Dims(_start(token), _end(token), tuple(int(n) for n in token.split("x")))
 
     def string(self, c: Children) -> t.Text:
         return t.Text(c[0].start_pos, c[0].end_pos, c[0][1:-1])
 
     def path(self, c: Children) -> t.Path:
-        return t.Path(c[0].start_pos, c[-1].end_pos, tuple(map(str, c)))
+        if len(c) > t.DEEPEST:
+            message = f"this path has {len(c):,} parts; paths go {t.DEEPEST} deep"
+            raise Refused("N105", message, "", c[0].start_pos, c[0].end_pos)
+        return t.Path(c[0].start_pos, c[-1].end_pos, tuple(map(_word, c)))
 
     def value(self, c: Children) -> t.Path:
         return c[0]
 
     def list(self, c: Children) -> t.Listing:
-        return t.Listing(c[0].start_pos, c[-1].end_pos, tuple(x for x in c if isinstance(x, t.At)))
+        items = _exprs(c)
+        return self._nested(t.Listing(c[0].start_pos, c[-1].end_pos, items), 1 + max(map(_depth, items), default=0))
 
     def paren(self, c: Children) -> t.Expr:
-        # A name or a call in parentheses is itself; the place grows to hold them.
-        inner = c[1]
+        # An expression in parentheses is itself; its place grows to hold them.
+        inner = cast("t.Expr", c[1])
+        inner.start, inner.end = _start(c[0]), _end(c[2])
         return inner
 
     def index(self, c: Children) -> t.Index:
-        return t.Index(c[0].start, c[-1].end_pos, c[0], c[2])
+        return self._nested(t.Index(c[0].start, c[-1].end_pos, c[0], c[2]), 1 + max(_depth(c[0]), _depth(c[2])))
 
     def slice(self, c: Children) -> t.Slice:
         colon = next(i for i, x in enumerate(c) if isinstance(x, Token) and x == ":")
-        low = next((x for x in c[2:colon] if isinstance(x, t.At)), None)
-        high = next((x for x in c[colon:] if isinstance(x, t.At)), None)
-        return t.Slice(c[0].start, c[-1].end_pos, c[0], cast("t.Expr | None", low), cast("t.Expr | None", high))
+        low = next(iter(_exprs(c[2:colon])), None)
+        high = next(iter(_exprs(c[colon:])), None)
+        deepest = max(_depth(c[0]), _depth(low), _depth(high))
+        return self._nested(t.Slice(c[0].start, c[-1].end_pos, c[0], low, high), 1 + deepest)
 
-    def neg(self, c: Children) -> t.Expr:
-        of = c[-1]
-        start = _first(c[0]) if len(c) > 1 else of.start - 1
-        return t.Negate(start, of.end, of)
+    def neg(self, c: Children) -> t.Negate:
+        return self._nested(t.Negate(c[0].start_pos, c[1].end, c[1]), 1 + _depth(c[1]))
 
     def neg_not(self, c: Children) -> t.Not:
-        return t.Not(c[-1].start - 4, c[-1].end, c[-1])
+        return self._nested(t.Not(c[0].start_pos, c[1].end, c[1]), 1 + _depth(c[1]))
 
     def or_(self, c: Children) -> t.Binary:
-        return t.Binary(c[0].start, c[-1].end, "or", c[0], c[-1])
+        return self._nested(t.Binary(c[0].start, c[-1].end, "or", c[0], c[-1]), 1 + max(_depth(c[0]), _depth(c[-1])))
 
     def and_(self, c: Children) -> t.Binary:
-        return t.Binary(c[0].start, c[-1].end, "and", c[0], c[-1])
+        return self._nested(t.Binary(c[0].start, c[-1].end, "and", c[0], c[-1]), 1 + max(_depth(c[0]), _depth(c[-1])))
 
-    def _binary(self, c: Children) -> t.Binary:
-        return t.Binary(c[0].start, c[2].end, str(c[1]), c[0], c[2])
+    def cmp(self, c: Children) -> t.Binary:
+        return self._nested(t.Binary(c[0].start, c[2].end, str(c[1]), c[0], c[2]), 1 + max(_depth(c[0]), _depth(c[2])))
 
-    cmp = sum = term = _binary
+    def sum(self, c: Children) -> t.Binary:
+        # A long sum leans left and is evaluated in a loop: its terms do not count as nested.
+        leans = isinstance(c[0], t.Binary) and c[0].op in ARITHMETIC
+        deepest = max(_depth(c[0]) - 1 if leans else _depth(c[0]), _depth(c[2]))
+        return self._nested(t.Binary(c[0].start, c[2].end, str(c[1]), c[0], c[2]), 1 + deepest)
+
+    term = sum
 
     def ifexpr(self, c: Children) -> t.Choice:
-        return t.Choice(c[0].start, c[-1].end, c[0], c[1], c[2])
+        return self._nested(t.Choice(c[0].start, c[-1].end, c[0], c[1], c[2]), 1 + max(map(_depth, c)))
 
     def fcall(self, c: Children) -> t.Call:
-        args = c[2] if isinstance(c[2], tuple) else ()
-        return t.Call(c[0].start_pos, c[-1].end_pos, _name(c[0]), cast("tuple[t.Argument, ...]", args))
+        args: tuple[t.Argument, ...] = c[2] if isinstance(c[2], tuple) else ()
+        call = t.Call(c[0].start_pos, c[-1].end_pos, _name(c[0]), args)
+        return self._nested(call, 1 + max((_depth(a.value) for a in args), default=0))
 
     call = fcall
 
@@ -136,7 +191,7 @@ class Builder(Transformer[Token, t.File]):
     def label(self, c: Children) -> t.Label:
         token = c[0]
         quoted = token.type == "STRING"
-        return t.Label(token.start_pos, token.end_pos, token[1:-1] if quoted else str(token), quoted)
+        return t.Label(token.start_pos, token.end_pos, token[1:-1] if quoted else _word(token), quoted)
 
     def bare(self, c: Children) -> t.Call:
         return t.Call(c[0].start_pos, c[0].end_pos, _name(c[0]), (), False)
@@ -159,29 +214,27 @@ class Builder(Transformer[Token, t.File]):
     def arm(self, c: Children) -> t.Body:
         return c[0]
 
-    def cond(self, c: Children) -> t.If:
-        branches: list[tuple[t.Expr, t.Body]] = [(c[1], c[3])]
-        other: t.Body | None = None
-        end = c[4].end_pos
-        tail = next((x for x in c[5:] if isinstance(x, t.If | t.Braces)), None)
-        if isinstance(tail, t.If):
-            # `else if` is right recursive in the grammar: the innermost is built first, and each outer test goes in front.
-            return t.If(c[0].start_pos, tail.end, (branches[0], *tail.branches), tail.other)
-        if tail is not None:
-            other, end = tail.body, tail.end
-        return t.If(c[0].start_pos, end, tuple(branches), other)
+    def cond(self, c: Children) -> _Cond:
+        tail = next((x for x in c[5:] if isinstance(x, _Cond | t.Braces)), None)
+        if isinstance(tail, _Cond):
+            found = tail
+        else:
+            found = _Cond(c[4].end_pos if tail is None else tail.end, tail.body if tail is not None else None)
+        found.start = _start(c[0])
+        found.branches.append((c[1], c[3]))
+        return found
 
     def else_(self, c: Children) -> t.Braces:
         return t.Braces(c[0].start_pos, c[2].end_pos, c[1])
 
     def is_(self, c: Children) -> t.Is:
-        return t.Is(c[0].start_pos, c[-1].end_pos, tuple(x for x in c if isinstance(x, t.At)))  # pyright: ignore[reportArgumentType] -- the grammar puts expressions there
+        return t.Is(c[0].start_pos, c[-1].end_pos, _exprs(c))
 
     def repeat(self, c: Children) -> t.Repeat:
-        return t.Repeat(c[-1].start, c[-1].end, c[-1])
+        return t.Repeat(c[0].start_pos, c[-1].end, c[-1])
 
     def loop(self, c: Children) -> t.Loop:
-        return t.Loop(c[0].start, c[1].end, c[0], c[1])
+        return t.Loop(c[0].start_pos, c[3].end, c[1], c[3])
 
     def targets(self, c: Children) -> t.Targets:
         names = tuple(_name(x) if isinstance(x, Token) else x for x in c)
@@ -189,11 +242,13 @@ class Builder(Transformer[Token, t.File]):
 
     def item(self, c: Children) -> t.Item:
         label, core, times = c if len(c) == 3 else (None, *c)
+        core = core.tree() if isinstance(core, _Cond) else core
         last = times or core
         return t.Item((label or core).start, last.end, label, core, times)
 
     def bare_cond(self, c: Children) -> t.Item:
-        return t.Item(c[0].start, c[0].end, None, c[0], None)
+        core = cast(_Cond, c[0]).tree()
+        return t.Item(core.start, core.end, None, core, None)
 
     def source(self, c: Children) -> t.Path:
         return c[0]
@@ -243,30 +298,30 @@ class Builder(Transformer[Token, t.File]):
         return _names(c)
 
     def block(self, c: Children) -> t.Block:
-        tuples = [x for x in c if isinstance(x, tuple)]
-        params = next((x for x in tuples if x and isinstance(x[0], t.Parameter)), ())
-        takes = next((x for x in tuples if x and isinstance(x[0], t.Name)), ())
-        return t.Block(c[0].start_pos, c[-1].end_pos, _name(c[1]), params, takes, c[-2])  # pyright: ignore[reportArgumentType] -- told apart just above
+        params: tuple[t.Parameter, ...] = c[3] or ()
+        takes: tuple[t.Name, ...] = c[5] or ()
+        return t.Block(c[0].start_pos, c[-1].end_pos, _name(c[1]), params, takes, c[7])
 
     def net(self, c: Children) -> t.Net:
-        params = next((x for x in c if isinstance(x, tuple)), ())
         members = tuple(x for x in c if isinstance(x, t.Port | t.Section | t.Let | t.Default | t.Require | t.Chain))
-        return t.Net(c[0].start_pos, c[-1].end_pos, _name(c[1]), cast("tuple[t.Parameter, ...]", params), members)
+        params: tuple[t.Parameter, ...] = next((x for x in c if isinstance(x, tuple)), ())
+        return t.Net(c[0].start_pos, c[-1].end_pos, _name(c[1]), params, members)
 
     def variant(self, c: Children) -> t.Variant:
         last = next(x for x in reversed(c) if x is not None)
-        return t.Variant(c[0].start_pos, _last(last), _name(c[1]), c[3], tuple(x for x in c if isinstance(x, t.Section)))
+        return t.Variant(
+            c[0].start_pos, _last(last), _name(c[1]), c[3], tuple(x for x in c if isinstance(x, t.Section))
+        )
 
     def type(self, c: Children) -> t.Type:
-        return t.Type(c[0].start_pos, c[-1].end_pos, _name(c[0]), tuple(x for x in c if isinstance(x, t.At)))  # pyright: ignore[reportArgumentType] -- the grammar puts expressions there
+        return t.Type(c[0].start_pos, c[-1].end_pos, _name(c[0]), _exprs(c))
 
-    def attrs(self, c: Children) -> tuple[t.Pair, ...]:
-        return tuple(x for x in c if isinstance(x, t.Pair))
+    def attrs(self, c: Children) -> tuple[tuple[t.Pair, ...], int]:
+        return tuple(x for x in c if isinstance(x, t.Pair)), _end(c[-1])
 
     def _port(self, c: Children) -> t.Port:
-        attrs = c[4] or ()
-        end = attrs[-1].end if attrs else c[3].end
-        return t.Port(c[0].start_pos, end, str(c[0]), _name(c[1]), c[3], attrs)
+        attrs: tuple[tuple[t.Pair, ...], int] = c[4] or ((), c[3].end)
+        return t.Port(c[0].start_pos, attrs[1], str(c[0]), _name(c[1]), c[3], attrs[0])
 
     input = output = _port
 
@@ -279,7 +334,7 @@ class Builder(Transformer[Token, t.File]):
         return t.Section(c[0].start_pos, c[-1].end_pos, str(c[0]), _name(target) if target else None, pairs)
 
     def header(self, c: Children) -> t.Number:
-        return t.Number(c[0].start_pos, c[0].end_pos, int(c[0][:9]))
+        return t.Number(c[0].start_pos, c[0].end_pos, int(_short(c[0], 40)))
 
     def start(self, c: Children) -> tuple[t.Number | None, tuple[t.Statement, ...]]:
         statements = tuple(x for x in c[1:] if x is not None)

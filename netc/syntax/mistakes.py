@@ -50,15 +50,29 @@ def expected(terminals: Iterable[str]) -> str:
     """What could have stood here, in words, the likeliest few."""
     names = set(terminals)
     wanted = names - _NOISE or names
-    order = ["RPAR", "RSQB", "RBRACE", "COMMA", "EQUAL", "COLON", "LBRACE", "LPAR", "NAME", "INT", "STRING", "__ANON_0", "__ANON_1"]
+    order = [
+        "RPAR",
+        "RSQB",
+        "RBRACE",
+        "COMMA",
+        "EQUAL",
+        "COLON",
+        "LBRACE",
+        "LPAR",
+        "NAME",
+        "INT",
+        "STRING",
+        "__ANON_0",
+        "__ANON_1",
+    ]
     ranked = sorted(wanted, key=lambda n: (order.index(n) if n in order else len(order), n))
     said = [_NAMES.get(n, f"`{n.lower()}`") for n in ranked if not n.startswith("__ANON")][:4]
     return " or ".join(said) if len(said) < 3 else f"{', '.join(said[:-1])} or {said[-1]}"
 
 
 _PASTED = (
-    (re.compile(r"\A\s*(name|layer|layers|input_dim|input_param)\s*(:|\{)", re.M), "this looks like a Caffe prototxt"),
-    (re.compile(r"\A\s*\[(net|network|convolutional|maxpool)\]", re.M), "this looks like a darknet .cfg file"),
+    (re.compile(r"\A\s*(name|layer|layers|input_dim|input_param)\s*(:|\{)", re.MULTILINE), "this looks like a Caffe prototxt"),
+    (re.compile(r"\A\s*\[(net|network|convolutional|maxpool)\]", re.MULTILINE), "this looks like a darknet .cfg file"),
     (re.compile(r"\A\s*(---|[A-Za-z_]+:\s*(#.*)?\n\s+(-\s|[A-Za-z_]+:))"), "this looks like YAML"),
     (re.compile(r"\A\s*[\[{]\s*(\"|\}|\])"), "this looks like JSON"),
     (re.compile(r"\A\s*(import |from \w+(\.\w+)* import |class \w+\s*[(:]|def )"), "this looks like Python"),
@@ -69,7 +83,10 @@ def pasted(text: str) -> Advice | None:
     """Advice where the whole text is in another language."""
     for pattern, message in _PASTED:
         if pattern.search(text[:4000]):
-            return Advice(f"{message}, not a netc spec", "a spec starts like this: net Name(classes = 10) { input image: f32[N, 1, 28, 28] ...")
+            return Advice(
+                f"{message}, not a netc spec",
+                "a spec starts like this: net Name(classes = 10) { input image: f32[N, 1, 28, 28] ...",
+            )
     return None
 
 
@@ -80,11 +97,14 @@ def advice(text: str, offset: int, found: str, accepts: Iterable[str]) -> Advice
     before = text[line_start:offset].rstrip()
     after = text[offset : offset + 80]
     if found == "'":
-        return Advice("texts stand in double quotes", 'write "..." in place of \'...\'')
+        return Advice("texts stand in double quotes", "write \"...\" in place of '...'")
     if found == ";":
         return Advice("`;` has no meaning here: a line needs no end", "take the `;` out")
     if found == "=" and "->" not in before and re.match(r"\s*(self\.)?\w+$", before):
-        return Advice("a value is named by a label, not by `=`", f"write {before.split('.')[-1].strip()}: layer(...) in a chain, or let {before.strip()} = ... for a number")
+        return Advice(
+            "a value is named by a label, not by `=`",
+            f"write {before.split('.')[-1].strip()}: layer(...) in a chain, or let {before.strip()} = ... for a number",
+        )
     if found == "=" and after.startswith("=") and re.search(r"=\s*$", before):
         return Advice("`===` is not an operator", "write ==")
     if re.match(r"\*\*", after) or (found == "*" and before.endswith("*")):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_WORD = re.compile(r'#[^\n]*|"[^"\n]*"|[A-Za-z_]\w*|[{}()\[\]]|=>|->|\S')
+_WORD = re.compile(r'#[^\n]*|"[^"\n]*"|\w+|[{}()\[\]]|=>|->|\S')
+_BRACKET = re.compile(r'#[^\n]*|"[^"\n]*"|[{}()\[\]]')
 _OPENS = {"{": "}", "(": ")", "[": "]"}
 _CLOSES = {close: open_ for open_, close in _OPENS.items()}
 _STARTS = frozenset({"use", "let", "default", "block", "net", "input", "output", "require", "from"})
@@ -35,10 +36,11 @@ class Unbalanced:
     other: Word | None
 
 
-def brackets(found: list[Word], deepest: int) -> Unbalanced | Word | None:
+def brackets(text: str, deepest: int) -> Unbalanced | Word | None:
     """The first bracket without a partner, or the first one nested deeper than `deepest`; None where all is well."""
     stack: list[Word] = []
-    for word in found:
+    for match in _BRACKET.finditer(text):
+        word = Word(match[0], match.start(), match.end())
         if word.text in _OPENS:
             stack.append(word)
             if len(stack) > deepest:
@@ -64,7 +66,9 @@ def statement(found: list[Word], offset: int) -> Damage | None:
     at = next((i for i, word in enumerate(found) if word.end > offset), len(found))
     starts = _statements(found)
     # A statement's first word, or the brace after its end, is where the parser notices what the one before lacks.
-    ends_before = at == len(found) or found[at].text == "}" or (at in starts and at > 0 and found[at - 1].text not in "{}|")
+    ends_before = (
+        at == len(found) or found[at].text == "}" or (at in starts and at > 0 and found[at - 1].text not in "{}|")
+    )
     inside = at - 1 if ends_before else at
     if inside < 0:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 from lark import Lark, Token
 
 from netc.syntax.build import Builder
+from netc.syntax.lexer import OneLexer
 
 _HERE = Path(__file__).parent
 GRAMMAR = _HERE / "grammar.lark"
@@ -30,16 +31,23 @@ def dump() -> str:
     return json.dumps({"data": data, "memo": memo}, sort_keys=True, separators=(",", ":")) + "\n"
 
 
-def _numbered(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:
-    # JSON has text keys only; the table's states and tokens are numbered.
-    return {int(key) if key.isdigit() else key: value for key, value in pairs}
+def _numbered(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
+    # JSON has text keys only; the table's states and tokens, and the memo, are numbered.
+    table: dict[str, Any] = saved["data"]["parser"]["parser"]
+    table["tokens"] = {int(n): name for n, name in table["tokens"].items()}
+    table["states"] = {int(n): {int(t): a for t, a in row.items()} for n, row in table["states"].items()}
+    return saved["data"], {int(n): each for n, each in saved["memo"].items()}
 
 
 def load(on_comment: Callable[[Token], Token]) -> Lark:
     """A parser that calls `on_comment` with every comment and returns what `Builder.start` does."""
-    saved = json.loads(TABLE.read_text("utf-8"), object_pairs_hook=_numbered)
+    data, memo = _numbered(json.loads(TABLE.read_text("utf-8")))
     return Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType] -- what Lark's standalone parsers call; the public Lark.load takes a pickle
-        saved["data"], saved["memo"], transformer=Builder(), lexer_callbacks={"COMMENT": on_comment}
+        data,
+        memo,
+        transformer=Builder(),
+        lexer_callbacks={"COMMENT": on_comment},
+        _plugins={"ContextualLexer": OneLexer},
     )
 
 

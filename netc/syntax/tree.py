@@ -1,117 +1,149 @@
 """The tree: what the author wrote. Every node knows its place, `start` (included) to `end` (excluded), in characters.
 
-Plain slotted classes, compared by identity: a file of 100,000 lines makes a million of them.
+Plain slotted classes, compared by identity: a file of 100,000 lines makes a million of them. They are written out because
+forty dataclasses take longer to make than a small spec takes to check.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from netc.diagnostic import Diagnostic, Source, Span
 
 
-@dataclass(slots=True, eq=False)
+DEEPEST = 200
+"""Brackets inside brackets, expressions inside expressions, and blocks inside blocks."""
+
+
 class At:
     """A place in the file."""
 
-    start: int
-    end: int
+    __slots__ = ("start", "end")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start, self.end = start, end
 
 
-@dataclass(slots=True, eq=False)
 class Name(At):
     """A word with its place."""
 
-    text: str
+    __slots__ = ("text",)
+
+    def __init__(self, start: int, end: int, text: str) -> None:
+        self.start, self.end, self.text = start, end, text
 
 
-# --- expressions
+# --- expressions. `depth`, where a kind has one, counts the expressions inside expressions.
 
 
-@dataclass(slots=True, eq=False)
 class Number(At):
-    value: int | float
+    __slots__ = ("value",)
+
+    def __init__(self, start: int, end: int, value: int | float) -> None:
+        self.start, self.end, self.value = start, end, value
 
 
-@dataclass(slots=True, eq=False)
 class Dims(At):
     """`1x7`, which is `[1, 7]`."""
 
-    values: tuple[int, ...]
+    __slots__ = ("values",)
+
+    def __init__(self, start: int, end: int, values: tuple[int, ...]) -> None:
+        self.start, self.end, self.values = start, end, values
 
 
-@dataclass(slots=True, eq=False)
 class Text(At):
-    value: str
+    __slots__ = ("value",)
+
+    def __init__(self, start: int, end: int, value: str) -> None:
+        self.start, self.end, self.value = start, end, value
 
 
-@dataclass(slots=True, eq=False)
 class Path(At):
     """`a`, `a.b.0`: a name and what follows its dots."""
 
-    parts: tuple[str, ...]
+    __slots__ = ("parts",)
+
+    def __init__(self, start: int, end: int, parts: tuple[str, ...]) -> None:
+        self.start, self.end, self.parts = start, end, parts
 
 
-@dataclass(slots=True, eq=False)
 class Listing(At):
-    items: tuple[Expr, ...]
+    __slots__ = ("items", "depth")
+
+    def __init__(self, start: int, end: int, items: tuple[Expr, ...]) -> None:
+        self.start, self.end, self.items = start, end, items
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Index(At):
-    of: Expr
-    index: Expr
+    __slots__ = ("of", "index", "depth")
+
+    def __init__(self, start: int, end: int, of: Expr, index: Expr) -> None:
+        self.start, self.end, self.of, self.index = start, end, of, index
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Slice(At):
-    of: Expr
-    low: Expr | None
-    high: Expr | None
+    __slots__ = ("of", "low", "high", "depth")
+
+    def __init__(self, start: int, end: int, of: Expr, low: Expr | None, high: Expr | None) -> None:
+        self.start, self.end, self.of, self.low, self.high = start, end, of, low, high
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Negate(At):
-    of: Expr
+    __slots__ = ("of", "depth")
+
+    def __init__(self, start: int, end: int, of: Expr) -> None:
+        self.start, self.end, self.of = start, end, of
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Not(At):
-    of: Expr
+    __slots__ = ("of", "depth")
+
+    def __init__(self, start: int, end: int, of: Expr) -> None:
+        self.start, self.end, self.of = start, end, of
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Binary(At):
     """Arithmetic, a comparison, `and`, `or`."""
 
-    op: str
-    left: Expr
-    right: Expr
+    __slots__ = ("op", "left", "right", "depth")
+
+    def __init__(self, start: int, end: int, op: str, left: Expr, right: Expr) -> None:
+        self.start, self.end, self.op, self.left, self.right = start, end, op, left, right
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Choice(At):
     """`then if test else other`."""
 
-    then: Expr
-    test: Expr
-    other: Expr
+    __slots__ = ("then", "test", "other", "depth")
+
+    def __init__(self, start: int, end: int, then: Expr, test: Expr, other: Expr) -> None:
+        self.start, self.end, self.then, self.test, self.other = start, end, then, test, other
+        self.depth = 1
 
 
-@dataclass(slots=True, eq=False)
 class Argument(At):
-    name: Name | None
-    value: Expr
+    __slots__ = ("name", "value")
+
+    def __init__(self, start: int, end: int, name: Name | None, value: Expr) -> None:
+        self.start, self.end, self.name, self.value = start, end, name, value
 
 
-@dataclass(slots=True, eq=False)
 class Call(At):
     """`conv(64, k=7)`; without parentheses `written` is false."""
 
-    name: Name
-    args: tuple[Argument, ...]
-    written: bool = True
+    __slots__ = ("name", "args", "written", "depth")
+
+    def __init__(self, start: int, end: int, name: Name, args: tuple[Argument, ...], written: bool = True) -> None:
+        self.start, self.end, self.name, self.args, self.written = start, end, name, args, written
+        self.depth = 1
 
 
 Expr: TypeAlias = Number | Dims | Text | Path | Listing | Index | Slice | Negate | Not | Binary | Choice | Call
@@ -120,194 +152,223 @@ Expr: TypeAlias = Number | Dims | Text | Path | Listing | Index | Slice | Negate
 # --- chains
 
 
-@dataclass(slots=True, eq=False)
 class Label(At):
     """`conv1`, `0` or `"denselayer{i + 1}"` before a colon. A quoted label is the whole path."""
 
-    text: str
-    quoted: bool
+    __slots__ = ("text", "quoted")
+
+    def __init__(self, start: int, end: int, text: str, quoted: bool) -> None:
+        self.start, self.end, self.text, self.quoted = start, end, text, quoted
 
 
-@dataclass(slots=True, eq=False)
 class Braces(At):
     """A group `{ a -> b }`: a block used once."""
 
-    body: Body
+    __slots__ = ("body",)
+
+    def __init__(self, start: int, end: int, body: Body) -> None:
+        self.start, self.end, self.body = start, end, body
 
 
-@dataclass(slots=True, eq=False)
 class Fork(At):
     """`{ | a | b }`, or with a merge's name before it `add { | a | b }`, `skip { a }`."""
 
-    merge: Name | None
-    arms: tuple[Body, ...]
-    barred: bool
+    __slots__ = ("merge", "arms", "barred")
+
+    def __init__(self, start: int, end: int, merge: Name | None, arms: tuple[Body, ...], barred: bool) -> None:
+        self.start, self.end, self.merge, self.arms, self.barred = start, end, merge, arms, barred
 
 
-@dataclass(slots=True, eq=False)
 class If(At):
     """`if c { } else if d { } else { }` with the tests flattened into a list."""
 
-    branches: tuple[tuple[Expr, Body], ...]
-    other: Body | None
+    __slots__ = ("branches", "other")
+
+    def __init__(self, start: int, end: int, branches: tuple[tuple[Expr, Body], ...], other: Body | None) -> None:
+        self.start, self.end, self.branches, self.other = start, end, branches, other
 
 
-@dataclass(slots=True, eq=False)
 class Is(At):
     """`is [_, 64, 56, 56]`."""
 
-    dims: tuple[Expr, ...]
+    __slots__ = ("dims",)
+
+    def __init__(self, start: int, end: int, dims: tuple[Expr, ...]) -> None:
+        self.start, self.end, self.dims = start, end, dims
 
 
-@dataclass(slots=True, eq=False)
 class Reuse(At):
     """`@tower`: apply what bears this label again."""
 
-    path: Path
+    __slots__ = ("path",)
+
+    def __init__(self, start: int, end: int, path: Path) -> None:
+        self.start, self.end, self.path = start, end, path
 
 
 Core: TypeAlias = Call | Braces | Fork | If | Is | Reuse
 
 
-@dataclass(slots=True, eq=False)
 class Repeat(At):
     """`* 3`."""
 
-    count: Expr
+    __slots__ = ("count",)
+
+    def __init__(self, start: int, end: int, count: Expr) -> None:
+        self.start, self.end, self.count = start, end, count
 
 
-@dataclass(slots=True, eq=False)
 class Targets(At):
     """`i, (t, c)`: names to bind, nested as the parentheses are."""
 
-    names: tuple[Name | Targets, ...]
+    __slots__ = ("names",)
+
+    def __init__(self, start: int, end: int, names: tuple[Name | Targets, ...]) -> None:
+        self.start, self.end, self.names = start, end, names
 
 
-@dataclass(slots=True, eq=False)
 class Loop(At):
     """`for i, c in enumerate(rows)`."""
 
-    targets: Targets
-    over: Expr
+    __slots__ = ("targets", "over")
+
+    def __init__(self, start: int, end: int, targets: Targets, over: Expr) -> None:
+        self.start, self.end, self.targets, self.over = start, end, targets, over
 
 
-@dataclass(slots=True, eq=False)
 class Item(At):
     """One stage of a chain: a label, what it does, how often."""
 
-    label: Label | None
-    core: Core
-    times: Repeat | Loop | None
+    __slots__ = ("label", "core", "times")
+
+    def __init__(self, start: int, end: int, label: Label | None, core: Core, times: Repeat | Loop | None) -> None:
+        self.start, self.end, self.label, self.core, self.times = start, end, label, core, times
 
 
-@dataclass(slots=True, eq=False)
 class Chain(At):
     """`sources` None: the chain takes what enters its body."""
 
-    sources: tuple[Path, ...] | None
-    items: tuple[Item, ...]
-    output: Name | None
+    __slots__ = ("sources", "items", "output")
+
+    def __init__(
+        self, start: int, end: int, sources: tuple[Path, ...] | None, items: tuple[Item, ...], output: Name | None
+    ) -> None:
+        self.start, self.end, self.sources, self.items, self.output = start, end, sources, items, output
 
 
 # --- declarations
 
 
-@dataclass(slots=True, eq=False)
 class Let(At):
-    targets: Targets
-    value: Expr
+    __slots__ = ("targets", "value")
+
+    def __init__(self, start: int, end: int, targets: Targets, value: Expr) -> None:
+        self.start, self.end, self.targets, self.value = start, end, targets, value
 
 
-@dataclass(slots=True, eq=False)
 class Default(At):
-    call: Call
+    __slots__ = ("call",)
+
+    def __init__(self, start: int, end: int, call: Call) -> None:
+        self.start, self.end, self.call = start, end, call
 
 
-@dataclass(slots=True, eq=False)
 class Require(At):
-    test: Expr
-    why: str
+    __slots__ = ("test", "why")
+
+    def __init__(self, start: int, end: int, test: Expr, why: str) -> None:
+        self.start, self.end, self.test, self.why = start, end, test, why
 
 
-@dataclass(slots=True, eq=False)
 class Body(At):
-    statements: tuple[Let | Default | Require | Chain, ...]
+    __slots__ = ("statements",)
+
+    def __init__(self, start: int, end: int, statements: tuple[Let | Default | Require | Chain, ...]) -> None:
+        self.start, self.end, self.statements = start, end, statements
 
 
-@dataclass(slots=True, eq=False)
 class Parameter(At):
-    name: Name
-    default: Expr | None
+    __slots__ = ("name", "default")
+
+    def __init__(self, start: int, end: int, name: Name, default: Expr | None) -> None:
+        self.start, self.end, self.name, self.default = start, end, name, default
 
 
-@dataclass(slots=True, eq=False)
 class Use(At):
-    path: Text
-    names: tuple[Name, ...]
+    __slots__ = ("path", "names")
+
+    def __init__(self, start: int, end: int, path: Text, names: tuple[Name, ...]) -> None:
+        self.start, self.end, self.path, self.names = start, end, path, names
 
 
-@dataclass(slots=True, eq=False)
 class Block(At):
-    name: Name
-    params: tuple[Parameter, ...]
-    takes: tuple[Name, ...]
-    body: Body
+    __slots__ = ("name", "params", "takes", "body")
+
+    def __init__(
+        self, start: int, end: int, name: Name, params: tuple[Parameter, ...], takes: tuple[Name, ...], body: Body
+    ) -> None:
+        self.start, self.end, self.name, self.params, self.takes, self.body = start, end, name, params, takes, body
 
 
-@dataclass(slots=True, eq=False)
 class Type(At):
-    dtype: Name
-    dims: tuple[Expr, ...]
+    __slots__ = ("dtype", "dims")
+
+    def __init__(self, start: int, end: int, dtype: Name, dims: tuple[Expr, ...]) -> None:
+        self.start, self.end, self.dtype, self.dims = start, end, dtype, dims
 
 
-@dataclass(slots=True, eq=False)
 class Pair(At):
-    key: Path
-    value: Expr
+    __slots__ = ("key", "value")
+
+    def __init__(self, start: int, end: int, key: Path, value: Expr) -> None:
+        self.start, self.end, self.key, self.value = start, end, key, value
 
 
-@dataclass(slots=True, eq=False)
 class Port(At):
     """An `input` or an `output`."""
 
-    kind: str
-    name: Name
-    type: Type
-    attrs: tuple[Pair, ...]
+    __slots__ = ("kind", "name", "type", "attrs")
+
+    def __init__(self, start: int, end: int, kind: str, name: Name, type: Type, attrs: tuple[Pair, ...]) -> None:
+        self.start, self.end, self.kind, self.name, self.type, self.attrs = start, end, kind, name, type, attrs
 
 
-@dataclass(slots=True, eq=False)
 class Section(At):
-    kind: str
-    target: Name | None
-    pairs: tuple[Pair, ...]
+    __slots__ = ("kind", "target", "pairs")
+
+    def __init__(self, start: int, end: int, kind: str, target: Name | None, pairs: tuple[Pair, ...]) -> None:
+        self.start, self.end, self.kind, self.target, self.pairs = start, end, kind, target, pairs
 
 
 Member: TypeAlias = Port | Section | Let | Default | Require | Chain
 
 
-@dataclass(slots=True, eq=False)
 class Net(At):
-    name: Name
-    params: tuple[Parameter, ...]
-    members: tuple[Member, ...]
+    __slots__ = ("name", "params", "members")
+
+    def __init__(
+        self, start: int, end: int, name: Name, params: tuple[Parameter, ...], members: tuple[Member, ...]
+    ) -> None:
+        self.start, self.end, self.name, self.params, self.members = start, end, name, params, members
 
 
-@dataclass(slots=True, eq=False)
 class Variant(At):
     """`net ResNet152 = ResNet(depths = [3, 8, 36, 3]) { ... }`."""
 
-    name: Name
-    base: Call
-    sections: tuple[Section, ...]
+    __slots__ = ("name", "base", "sections")
+
+    def __init__(self, start: int, end: int, name: Name, base: Call, sections: tuple[Section, ...]) -> None:
+        self.start, self.end, self.name, self.base, self.sections = start, end, name, base, sections
 
 
 Statement: TypeAlias = Use | Let | Default | Block | Net | Variant | Section
 
 
-@dataclass(slots=True, eq=False)
 class Comment(At):
-    text: str
+    __slots__ = ("text",)
+
+    def __init__(self, start: int, end: int, text: str) -> None:
+        self.start, self.end, self.text = start, end, text
 
 
 @dataclass(slots=True, eq=False)
@@ -319,7 +380,7 @@ class File:
     statements: tuple[Statement, ...]
     comments: tuple[Comment, ...]
     damaged: tuple[At, ...] = ()
-    diagnostics: tuple[Diagnostic, ...] = field(default=())
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def span(self, at: At) -> Span:
         """The place of a node of this file, for a diagnostic."""

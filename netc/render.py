@@ -1,0 +1,178 @@
+"""Diagnostics for people and machines: terminal text, JSON, GitHub annotations, SARIF. Standard library only.
+
+Terminal text is made of styled pieces, so that colour is the command line's choice and plain text needs no library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from netc.diagnostic import Diagnostic, Source, Span
+
+SCHEMA = 1
+Piece: TypeAlias = tuple[str, str]
+"""A style (`error`, `warning`, `place`, `mark`, `second`, `help`, or nothing) and a text."""
+Line: TypeAlias = list[Piece]
+
+_WIDEST = 160  # columns of a source line that are shown around a mark
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    span: Span
+    text: str
+    primary: bool
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """Styled lines as text."""
+    return "\n".join("".join(text for _, text in line).rstrip() for line in lines)
+
+
+def text(diagnostic: Diagnostic) -> list[Line]:
+    """One finding as an editor's neighbour would explain it: message, place with carets, way here, way out."""
+    style = diagnostic.severity
+    lines: list[Line] = [
+        [(style, f"{diagnostic.severity}[{diagnostic.code}]"), ("", f": {_clean(diagnostic.message)}")]
+    ]
+    marks = [
+        _Mark(diagnostic.span, diagnostic.said, True),
+        *(_Mark(label.span, label.text, False) for label in diagnostic.labels),
+    ]
+    width = max((len(str(m.span.line)) for m in marks), default=1)
+    sources: dict[str, list[_Mark]] = {}
+    for mark in marks:
+        sources.setdefault(mark.span.source.name, []).append(mark)
+    for number, (_, group) in enumerate(sources.items()):
+        arrow = "-->" if number == 0 else ":::"
+        lines.append([("place", f"  {arrow} {_place(group[0].span)}")])
+        if group[0].span.source.text:
+            lines.extend(_excerpt(group[0].span.source, group, width, style))
+    lines.extend([("place", " " * (width + 1) + " = "), ("", _clean(note))] for note in diagnostic.notes)
+    if diagnostic.help:
+        lines.append([("place", " " * (width + 1) + " = "), ("help", "help: "), ("", _clean(diagnostic.help))])
+    return lines
+
+
+def _place(span: Span) -> str:
+    return str(span) if span.source.text else span.source.name
+
+
+def _clean(words: str) -> str:
+    # A stranger's text must not drive the terminal: control characters are shown, never sent.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+def _excerpt(source: Source, marks: Sequence[_Mark], width: int, style: str) -> list[Line]:
+    by_line: dict[int, list[_Mark]] = {}
+    for mark in marks:
+        by_line.setdefault(mark.span.line, []).append(mark)
+    lines: list[Line] = []
+    before: int | None = None
+    for number in sorted(by_line):
+        if before is not None and number > before + 1:
+            lines.append([("place", " " * width + " ...")])
+        before = number
+        whole = source.line(number)
+        first = min(m.span.column for m in by_line[number])
+        shift = max(0, first - 40) if len(whole) > _WIDEST else 0
+        shown = "".join(c if c.isprintable() else " " for c in whole)[shift : shift + _WIDEST]
+        lines.append([("place", f" {number:>{width}} | "), ("", shown)])
+        for mark in sorted(by_line[number], key=lambda m: -m.span.column):
+            column = mark.span.column - shift
+            end = min(len(whole) - shift, column - 1 + mark.span.end - mark.span.start, _WIDEST)
+            carets = ("^" if mark.primary else "-") * max(1, end - column + 1)
+            marked = style if mark.primary else "second"
+            lines.append(
+                [
+                    ("place", f" {'':>{width}} | "),
+                    (marked, " " * (column - 1) + carets + (f" {_clean(mark.text)}" if mark.text else "")),
+                ]
+            )
+    return lines
+
+
+def summary(diagnostics: Sequence[Diagnostic], dropped: int = 0) -> str:
+    """`2 errors, 1 warning`."""
+    counts = [(sum(1 for d in diagnostics if d.severity == s), s) for s in ("error", "warning")]
+    words = [f"{n} {s}{'s' if n != 1 else ''}" for n, s in counts if n]
+    return ", ".join(words) + (f" (and {dropped} more)" if dropped else "")
+
+
+# --- for machines
+
+
+def _span(span: Span) -> dict[str, Any]:
+    line, column = span.source.position(span.start)
+    end_line, end_column = span.source.position(span.end)
+    return {"file": span.source.name, "line": line, "column": column, "end_line": end_line, "end_column": end_column}
+
+
+def record(diagnostic: Diagnostic) -> dict[str, Any]:
+    """One finding as JSON values."""
+    found: dict[str, Any] = {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        **_span(diagnostic.span),
+        "said": diagnostic.said,
+        "labels": [{"text": label.text, **_span(label.span)} for label in diagnostic.labels],
+        "notes": list(diagnostic.notes),
+        "help": diagnostic.help,
+    }
+    if diagnostic.edit is not None:
+        found["edit"] = {"text": diagnostic.edit.text, **_span(diagnostic.edit.span)}
+    return found
+
+
+def as_json(value: dict[str, Any]) -> str:
+    """A result as one line of JSON with the schema's number."""
+    return json.dumps({"schema": SCHEMA, **value}, ensure_ascii=True, sort_keys=False)
+
+
+def github(diagnostic: Diagnostic) -> str:
+    """A workflow command that GitHub shows beside the line."""
+    line, column = diagnostic.span.source.position(diagnostic.span.start)
+    message = diagnostic.message + (f"\nhelp: {diagnostic.help}" if diagnostic.help else "")
+    place = f"file={_property(diagnostic.span.source.name)},line={line},col={column},title=netc {diagnostic.code}"
+    return f"::{diagnostic.severity} {place}::{_data(message)}"
+
+
+def _data(value: str) -> str:
+    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(value: str) -> str:
+    return _data(value).replace(":", "%3A").replace(",", "%2C")
+
+
+def sarif(diagnostics: Sequence[Diagnostic], version: str) -> str:
+    """A SARIF 2.1.0 log, for code scanning."""
+
+    def location(span: Span, words: str = "") -> dict[str, Any]:
+        line, column = span.source.position(span.start)
+        end_line, end_column = span.source.position(span.end)
+        region = {"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column}
+        found: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": span.source.name}, "region": region}}
+        return {**found, "message": {"text": words}} if words else found
+
+    results = [
+        {
+            "ruleId": d.code,
+            "level": d.severity,
+            "message": {"text": d.message + (f"\nhelp: {d.help}" if d.help else "")},
+            "locations": [location(d.span)],
+            **({"relatedLocations": [location(label.span, label.text) for label in d.labels]} if d.labels else {}),
+        }
+        for d in diagnostics
+    ]
+    driver = {"name": "netc", "version": version, "rules": [{"id": c} for c in sorted({d.code for d in diagnostics})]}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return json.dumps(log, ensure_ascii=True)
