@@ -1,0 +1,7 @@
+"""Let `python -m netc_runtime` be the command."""
+
+import sys
+
+from netc_runtime.cli import main
+
+sys.exit(main())

@@ -1,0 +1,133 @@
+"""Logits to labels: softmax, sigmoid and argmax over axis 1, example by example."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from netc_runtime.errors import EnvironmentFault, RequestFault
+from netc_runtime.manifest import Decode, Output
+
+Array: TypeAlias = npt.NDArray[Any]
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A class and its score: a probability, or of a map the share of its positions."""
+
+    index: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What one output says of one example.
+
+    - softmax: `values` are the probabilities, `labels` the likeliest, of a map by their mean probability;
+    - sigmoid: `values` are the probabilities, `labels` those that reach the threshold, of a map by the share of
+      positions where they do;
+    - argmax: `values` are the class indices, `labels` the class, of a map every class there is by its share;
+    - none: `values` are the output's own, `labels` is empty.
+
+    Probabilities are computed in float64; `values` keeps them in float32. Labels stand from the highest score down, of
+    equal ones the lower index first.
+
+    Shape: `values` is (classes, ...), for argmax (...), where ... are the map's sides
+    """
+
+    decode: Decode
+    labels: tuple[Label, ...]
+    values: Array
+
+
+def decode_output(where: str, output: Output, logits: Array, top: int = 5) -> tuple[Decoded, ...]:
+    """Decode a batch of logits as the manifest says; `top` bounds softmax's labels.
+
+    Shape: (N, classes, ...) -> N results
+    Raises: RequestFault R210 on another shape, EnvironmentFault R404 on a `top` below 1.
+    """
+    check_top(top)
+    logits = np.asarray(logits)
+    decoded = output.decode != "none"
+    if logits.ndim == 0 or (decoded and (logits.ndim != len(output.shape) or logits.shape[1] != output.shape[1])):
+        raise RequestFault(
+            "R210",
+            f'{where}: output "{output.name}" is {logits.shape}, expected {output.shape}',
+            "decode what predict returned",
+        )
+    return tuple(_example(output, each, top) for each in logits)
+
+
+def check_top(top: int) -> None:
+    """Refuse to give fewer labels than one.
+
+    Raises: EnvironmentFault R404.
+    """
+    if top < 1:
+        raise EnvironmentFault("R404", f"top is {top}, expected at least 1", "ask for one label or more")
+
+
+def softmax(logits: Array) -> npt.NDArray[np.float64]:
+    """Give the softmax over the first axis, in float64, without overflow.
+
+    Shape: (classes, ...) -> (classes, ...)
+    """
+    wide = logits.astype(np.float64)
+    # The largest class stays at exp(0), so a whole row of -inf is the one case left undefined, as NaN.
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(wide - wide.max(axis=0, keepdims=True))
+        return powers / powers.sum(axis=0, keepdims=True)
+
+
+def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
+    """Give the logistic function in float64, without overflow."""
+    wide = logits.astype(np.float64)
+    small = np.exp(-np.abs(wide))
+    return np.where(wide >= 0, 1.0, small) / (1.0 + small)
+
+
+def _example(output: Output, logits: Array, top: int) -> Decoded:
+    if output.decode == "none":
+        return Decoded("none", (), logits)
+    if output.decode == "argmax":
+        return _argmax(output, logits)
+    if output.decode == "softmax":
+        probabilities = softmax(logits)
+        scores = _over_positions(probabilities)
+        return Decoded(
+            "softmax", tuple(_labels(output, scores, _descending(scores)[:top])), probabilities.astype(np.float32)
+        )
+    probabilities = sigmoid(logits)
+    threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
+    shares = _over_positions(probabilities >= threshold)
+    scores = probabilities if probabilities.ndim == 1 else shares
+    chosen = [index for index in _descending(scores) if shares[index] > 0]
+    return Decoded("sigmoid", tuple(_labels(output, scores, chosen)), probabilities.astype(np.float32))
+
+
+def _argmax(output: Output, logits: Array) -> Decoded:
+    classes = len(logits)
+    # A mask of megapixels as int64 would be eight times its worth.
+    indices = logits.argmax(axis=0).astype(np.min_scalar_type(classes - 1))
+    shares = np.bincount(indices.reshape(-1), minlength=classes) / indices.size
+    chosen = [index for index in _descending(shares) if shares[index] > 0]
+    return Decoded("argmax", tuple(_labels(output, shares, chosen)), indices)
+
+
+def _over_positions(values: npt.ArrayLike) -> Array:
+    values = np.asarray(values)
+    return values.reshape(len(values), -1).mean(axis=1)
+
+
+def _descending(scores: Array) -> list[int]:
+    return [int(index) for index in np.argsort(-scores, kind="stable")]
+
+
+def _labels(output: Output, scores: Array, chosen: list[int]) -> Iterator[Label]:
+    for index in chosen:
+        yield Label(index, str(index) if output.labels is None else output.labels[index], float(scores[index]))

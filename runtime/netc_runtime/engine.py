@@ -1,0 +1,129 @@
+"""The one place that touches ONNX Runtime: its import, after the check for a broken installation, and its sessions."""
+
+import contextlib
+import importlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from netc_runtime import providers
+from netc_runtime.errors import EnvironmentFault, ModelFault, RequestFault
+
+
+class Node(Protocol):
+    """An input or output of the graph."""
+
+    name: str
+    type: str
+    shape: Sequence[int | str | None]
+
+
+class Session(Protocol):
+    """What is used of ONNX Runtime's session, which has no types of its own."""
+
+    def run(
+        self, output_names: Sequence[str], input_feed: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]: ...
+    def get_inputs(self) -> Sequence[Node]: ...
+    def get_outputs(self) -> Sequence[Node]: ...
+    def get_providers(self) -> list[str]: ...
+    def get_modelmeta(self) -> Any: ...
+    def get_provider_graph_assignment_info(self) -> Sequence[Any]: ...
+
+
+def _import() -> Any:  # ONNX Runtime has neither stubs nor annotations on what is used of it
+    clash = providers.wheel_clash(providers.installed_wheels())
+    if clash is not None:
+        raise clash
+    try:
+        module = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise _broken(str(error)) from error
+    if not hasattr(module, "InferenceSession"):
+        raise _broken("the module `onnxruntime` has no InferenceSession")
+    return module
+
+
+def _broken(reason: str) -> EnvironmentFault:
+    wheels = providers.installed_wheels() or ["onnxruntime-gpu"]
+    return EnvironmentFault(
+        "R401",
+        f"ONNX Runtime does not import: {reason}",
+        f"run: python -m pip install --force-reinstall --no-deps {wheels[0]}",
+    )
+
+
+_ort = _import()
+
+
+def version() -> str:
+    """Give ONNX Runtime's version."""
+    return str(_ort.__version__)
+
+
+def available() -> list[str]:
+    """Give the providers that ONNX Runtime was built with, whether or not they work here."""
+    return list(_ort.get_available_providers())
+
+
+def open_session(path: Path, wanted: Sequence[providers.Provider], threads: int) -> Session:
+    """Load a model on the first of the providers that works.
+
+    Raises: ModelFault R107 when ONNX Runtime refuses the file.
+    """
+    options = _ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # warnings about the graph are the compiler's business, not the operator's
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if any(name == providers.CUDA for name, _ in wanted):
+        # It prints what it cannot load, and standard output is the caller's.
+        with contextlib.redirect_stdout(sys.stderr):
+            _ort.preload_dlls()
+    try:
+        # Its own fallback to the CPU prints to standard output and hides the reason.
+        return _ort.InferenceSession(str(path), options, providers=list(wanted), enable_fallback=0)
+    except Exception as error:
+        # The exception types of ONNX Runtime derive from Exception and from nothing narrower.
+        raise ModelFault(
+            "R107", f"{path}: ONNX Runtime {version()} refuses the model: {_reason(error)}", _OPSET
+        ) from error
+
+
+def run(
+    where: str, session: Session, names: Sequence[str], feed: Mapping[str, npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    """Run the graph once.
+
+    Raises: RequestFault R208 when ONNX Runtime gives up.
+    """
+    try:
+        return session.run(names, feed)
+    except Exception as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+        raise RequestFault(
+            "R208",
+            f"{where}: the model fails on {shapes}: {_reason(error)}",
+            "check these sizes against the model's spec",
+        ) from error
+
+
+def nodes_by_provider(session: Session) -> dict[str, int]:
+    """Count the graph's nodes by the provider that they were placed on."""
+    counts: dict[str, int] = {}
+    for part in session.get_provider_graph_assignment_info():
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+    return counts
+
+
+_OPSET = "export it again; netc writes opset 20 and IR version 10 by default"
+
+
+def _reason(error: Exception) -> str:
+    """Give ONNX Runtime's words without its C++ file names and signatures."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    return re.sub(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])", "", text)

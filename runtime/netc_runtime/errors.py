@@ -1,0 +1,110 @@
+"""What can go wrong at the user's side, as typed errors with a code, in one table."""
+
+from typing import ClassVar, NamedTuple
+
+
+class Kind(NamedTuple):
+    title: str
+    exit_code: int
+
+
+# Exit codes are netc's: 1 an input is at fault, 2 the call is, 3 the environment is.
+CODES: dict[str, Kind] = {
+    "R101": Kind("the model file cannot be opened", 1),
+    "R102": Kind("the model path is not a regular file", 1),
+    "R103": Kind("the model file is empty", 1),
+    "R104": Kind("the model file is a git-LFS pointer", 1),
+    "R105": Kind("the model file is of another format", 1),
+    "R106": Kind("the model file is truncated or not ONNX", 1),
+    "R107": Kind("ONNX Runtime refuses the model", 1),
+    "R108": Kind("the manifest is not valid", 1),
+    "R109": Kind("the manifest's schema is newer than this runtime", 1),
+    "R110": Kind("the manifest does not describe its graph", 1),
+    "R111": Kind("the golden example does not reproduce", 1),
+    "R112": Kind("the model lacks what the call needs", 1),
+    "R113": Kind("a requirement cannot be evaluated", 1),
+    "R201": Kind("an input is not an array of numbers", 1),
+    "R202": Kind("an input has the wrong element type", 1),
+    "R203": Kind("an input has the wrong rank", 1),
+    "R204": Kind("an input has a side of the wrong size", 1),
+    "R205": Kind("one symbol is given two sizes", 1),
+    "R206": Kind("the sizes break a requirement of the spec", 1),
+    "R207": Kind("the inputs' names do not match", 1),
+    "R208": Kind("the model fails on this input", 1),
+    "R209": Kind("too many rows for a model that cannot be split", 1),
+    "R210": Kind("these are not this model's outputs", 1),
+    "R301": Kind("the image cannot be opened", 1),
+    "R302": Kind("the image is empty", 1),
+    "R303": Kind("the file is not an image of a known format", 1),
+    "R304": Kind("the image is truncated or corrupt", 1),
+    "R305": Kind("the image has too many pixels", 1),
+    "R306": Kind("the pixels have no defined 8-bit value", 1),
+    "R307": Kind("the prepared image has the wrong size", 1),
+    "R308": Kind("the pixels do not suit the recipe", 1),
+    "R401": Kind("ONNX Runtime is not installed, or broken", 3),
+    "R402": Kind("two ONNX Runtime wheels are installed over one another", 3),
+    "R403": Kind("the device asked for is not available", 3),
+    "R404": Kind("a setting has no such value", 2),
+    "R405": Kind("the result cannot be written", 3),
+}
+
+
+class RuntimeFault(Exception):
+    """An error of the user's model, request, image or environment; never a bug of ours.
+
+    `message` names the file or input and says what was got and what was expected; `help` is a way out.
+    """
+
+    family: ClassVar[str] = "R"
+
+    def __init__(self, code: str, message: str, help: str) -> None:
+        assert code in CODES, code
+        assert code.startswith(self.family), (type(self), code)
+        super().__init__(code, message, help)
+        self.code = code
+        self.message = message
+        self.help = help
+
+    @property
+    def exit_code(self) -> int:
+        return CODES[self.code].exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.code}]; {self.help}"
+
+    def render(self) -> str:
+        """Give the words for a terminal, the compiler's way."""
+        return f"error[{self.code}]: {printable(self.message)}\n  = help: {printable(self.help)}"
+
+
+class ModelFault(RuntimeFault):
+    """The model file, its manifest or its graph is at fault."""
+
+    family = "R1"
+
+
+class ManifestError(ModelFault):
+    """The manifest is not valid, is newer than this runtime, or holds a requirement that cannot be evaluated."""
+
+
+class RequestFault(RuntimeFault):
+    """The tensors of a request are at fault."""
+
+    family = "R2"
+
+
+class ImageFault(RuntimeFault):
+    """An image is at fault."""
+
+    family = "R3"
+
+
+class EnvironmentFault(RuntimeFault):
+    """The installation, the machine or a setting is at fault."""
+
+    family = "R4"
+
+
+def printable(text: str) -> str:
+    """Give text without characters that would steer a terminal or break a line: labels and names are strangers'."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -1,0 +1,54 @@
+"""The golden example: a seeded input, and how far a model's outputs lie from those recorded at export."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netc_runtime.errors import ModelFault
+from netc_runtime.manifest import Golden, Input
+
+
+def golden_input(seed: int, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Make a standard normal input from a seed, the same on every machine and in every version of numpy.
+
+    numpy promises that RandomState's stream never changes; `default_rng` may change its own between versions.
+    """
+    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
+
+
+def golden_feed(golden: Golden, inputs: Sequence[Input]) -> dict[str, npt.NDArray[np.float32]]:
+    """Make the golden input of every input; the seed grows by one from input to input, in the manifest's order."""
+    return {
+        tensor.name: golden_input(golden.seed + index, golden.shapes[tensor.name])
+        for index, tensor in enumerate(inputs)
+    }
+
+
+def golden_difference(where: str, golden: Golden, outputs: Mapping[str, npt.NDArray[Any]]) -> float:
+    """Give the largest absolute difference over every recorded element.
+
+    Raises: ModelFault R111 when it is beyond the tolerance or not a number, or when an element does not exist.
+    """
+    worst = 0.0
+    for name, samples in golden.samples.items():
+        flat = np.asarray(outputs[name]).reshape(-1)
+        for index, expected in samples:
+            at = f'{where}: the golden example does not reproduce: output "{name}"'
+            if index >= flat.size:
+                raise ModelFault("R111", f"{at} has {flat.size} elements, expected one at index {index}", _AGAIN)
+            got = float(flat[index])
+            difference = abs(got - expected)
+            # Written so that a NaN fails.
+            if not difference <= golden.tolerance:
+                raise ModelFault(
+                    "R111",
+                    f"{at} at index {index} is {got:.9g}, expected {expected:.9g} within {golden.tolerance:.3g}",
+                    _AGAIN,
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+_AGAIN = "the file was changed, or this machine computes wrongly: export again, or try device=cpu"

@@ -1,0 +1,167 @@
+"""Model files: what can be known of one before ONNX Runtime sees it, and the contract that it carries."""
+
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from netc_runtime.engine import Node, Session
+from netc_runtime.errors import ManifestError, ModelFault
+from netc_runtime.manifest import KEY, Input, Manifest, Output
+
+_TYPES = {
+    "tensor(float16)": "f16",
+    "tensor(float)": "f32",
+    "tensor(double)": "f64",
+    "tensor(int8)": "i8",
+    "tensor(int16)": "i16",
+    "tensor(int32)": "i32",
+    "tensor(int64)": "i64",
+    "tensor(uint8)": "u8",
+    "tensor(uint16)": "u16",
+    "tensor(uint32)": "u32",
+    "tensor(uint64)": "u64",
+    "tensor(bool)": "bool",
+}
+_GRAPH, _OPSETS = 7, 8  # fields of onnx.ModelProto
+
+
+def check_file(path: Path) -> int:
+    """Check that a file can be an ONNX model and give its size in bytes; only the outermost fields are read.
+
+    Raises: ModelFault, R101 cannot be opened, R102 not a regular file, R103 empty, R104 a git-LFS pointer, R105 another
+    format, R106 truncated or not ONNX.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise ModelFault("R102", f"{path} is {what}, expected an ONNX file", "name the .onnx file itself")
+        with path.open("rb") as file:
+            start = file.read(1024)
+            file.seek(0)
+            _check_start(path, start)
+            _check_fields(path, file, status.st_size)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelFault("R101", f"{path} cannot be opened: {reason}", "check the path and its permissions") from error
+    return status.st_size
+
+
+def read_manifest(path: Path, session: Session) -> Manifest | None:
+    """Read the manifest that a loaded model carries, or nothing when it carries none.
+
+    Raises: ManifestError R108 or R109; ModelFault R110 when it speaks of other inputs or outputs than the graph has.
+    """
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
+        return None
+    try:
+        manifest = Manifest.from_json(text)
+    except ManifestError as error:
+        raise ManifestError(error.code, f"{path}: {error.message}", error.help) from error
+    _agree(path, "input", manifest.inputs, session.get_inputs())
+    _agree(path, "output", manifest.outputs, session.get_outputs())
+    return manifest
+
+
+def raw_contract(path: Path, session: Session) -> tuple[tuple[Input, ...], tuple[Output, ...]]:
+    """Give the inputs and outputs of a graph without a manifest; a nameless free side becomes a symbol of its own.
+
+    Raises: ModelFault R112 when an input or output is no tensor of numbers.
+    """
+    inputs = tuple(Input(*_described(path, "input", node)) for node in session.get_inputs())
+    outputs = tuple(Output(*_described(path, "output", node)) for node in session.get_outputs())
+    return inputs, outputs
+
+
+def _check_start(path: Path, start: bytes) -> None:
+    if not start:
+        raise ModelFault("R103", f"{path} is empty: 0 bytes", "copy or download it again")
+    if start.startswith(b"version https://git-lfs.github.com/spec"):
+        raise ModelFault("R104", f"{path} is a git-LFS pointer, not the model", "run: git lfs pull")
+    text = start.lstrip().lower()
+    other = {
+        b"PK\x03\x04": ("a zip archive (a .pt, .npz or packed model)", "unpack it, or export the model to ONNX"),
+        b"\x1f\x8b": ("gzip-compressed", "run gunzip on it"),
+    }
+    for magic, (what, help) in other.items():
+        if start.startswith(magic):
+            raise ModelFault("R105", f"{path} is {what}, expected an ONNX file", help)
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise ModelFault("R105", f"{path} is a web page, expected an ONNX file", "download the file, not its page")
+
+
+def _check_fields(path: Path, file: BinaryIO, size: int) -> None:
+    """Walk the outermost protobuf fields, skipping what they hold."""
+    seen: set[int] = set()
+    while (start := file.tell()) < size:
+        tag = _varint(file)
+        field, wire = (None, None) if tag is None else (tag >> 3, tag & 7)
+        if field == 0 or wire not in (None, 0, 1, 2, 5):
+            raise ModelFault("R106", f"{path} is not ONNX: byte {start} begins no field", "name an .onnx file")
+        number = _varint(file) if wire in (0, 2) else 0
+        if field is None or number is None:
+            raise _truncated(path, size, "more")
+        end = file.tell() + {0: 0, 1: 8, 5: 4}.get(wire or 0, number)
+        if end > size:
+            raise _truncated(path, size, str(end))
+        file.seek(end)
+        seen.add(field)
+    if not {_GRAPH, _OPSETS} <= seen:
+        lacking = "graph" if _GRAPH not in seen else "operator set"
+        raise ModelFault("R106", f"{path} is not ONNX: it has no {lacking}", "name an .onnx file")
+
+
+def _truncated(path: Path, size: int, expected: str) -> ModelFault:
+    help = "copy or download it again"
+    return ModelFault("R106", f"{path} is truncated: it has {size} bytes, expected {expected}", help)
+
+
+def _varint(file: BinaryIO) -> int | None:
+    """Read a protobuf varint, or nothing where the file ends; one of more than ten bytes reads as field 0."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    return 0
+
+
+def _agree(path: Path, role: str, tensors: Sequence[Input] | Sequence[Output], nodes: Sequence[Node]) -> None:
+    ours, graphs = [tensor.name for tensor in tensors], [node.name for node in nodes]
+    if sorted(ours) != sorted(graphs):
+        raise _disagree(path, f"has {role}s {', '.join(ours)}, the graph has {', '.join(graphs)}")
+    by_name = {node.name: node for node in nodes}
+    for tensor in tensors:
+        node = by_name[tensor.name]
+        sides = [side if isinstance(side, int) else None for side in node.shape]
+        expected = [side if isinstance(side, int) else None for side in tensor.shape]
+        fits = len(sides) == len(expected) and all(
+            None in pair or pair[0] == pair[1] for pair in zip(sides, expected, strict=True)
+        )
+        if not fits or _TYPES.get(node.type) != tensor.dtype:
+            raise _disagree(
+                path,
+                f'says {role} "{tensor.name}" is {tensor.dtype}{list(tensor.shape)}, '
+                f"the graph says {node.type}{list(node.shape)}",
+            )
+
+
+def _disagree(path: Path, what: str) -> ModelFault:
+    return ModelFault(
+        "R110", f"{path}: the manifest {what}", "the file was edited after netc wrote it: export it again"
+    )
+
+
+def _described(path: Path, role: str, node: Node) -> tuple[str, str, tuple[int | str, ...]]:
+    dtype = _TYPES.get(node.type)
+    if dtype is None:
+        raise ModelFault(
+            "R112", f'{path}: {role} "{node.name}" is {node.type}, expected a tensor of numbers', "use another runtime"
+        )
+    shape = tuple(f"{node.name}.{axis}" if side is None else side for axis, side in enumerate(node.shape))
+    return node.name, dtype, shape

@@ -1,0 +1,37 @@
+"""What is said of a loaded model."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The golden example's largest absolute difference over so many recorded elements; 0 when none are recorded."""
+
+    samples: int
+    difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a model is and what it really runs on."""
+
+    file: str
+    size_bytes: int
+    net: str | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parity: str | None
+    versions: dict[str, str]
+    onnxruntime: str
+    device: str
+    providers: tuple[str, ...]
+    nodes: dict[str, int]
+    threads: int
+    max_batch: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as JSON values."""
+        return asdict(self)

@@ -1,0 +1,125 @@
+"""Results as JSON values and as aligned tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from netc_runtime.decode import Decoded
+from netc_runtime.errors import printable
+from netc_runtime.pictures import ImageResult
+from netc_runtime.report import Check, Report
+
+Json: TypeAlias = dict[str, Any]
+
+
+def answer(result: ImageResult) -> Json:
+    """Give a picture's answer as JSON values: its outputs by name, or its error."""
+    if result.fault is not None:
+        fault = result.fault
+        return {"image": result.source, "error": {"code": fault.code, "message": fault.message, "help": fault.help}}
+    return {"image": result.source, "outputs": {name: _decoded(each) for name, each in result.outputs.items()}}
+
+
+def answers_table(answers: Sequence[Json]) -> str:
+    """Give the answers as a table, a line for each class; pictures at fault have none."""
+    answered = [each for each in answers if "outputs" in each]
+    several = any(len(each["outputs"]) > 1 for each in answered)
+    keys = {key for each in answered for output in each["outputs"].values() if (key := _score_key(output))}
+    header = ["image", *(["output"] if several else []), "class", min(keys) if len(keys) == 1 else "score"]
+    rows: list[list[str]] = []
+    for each in answered:
+        for name, output in each["outputs"].items():
+            lead = [each["image"], *([name] if several else [])]
+            for label, score in _lines(output):
+                rows.append([*lead, label, score])
+                lead = [""] * len(lead)  # once is enough: the eye finds the next picture
+    return _aligned([header, *rows], right=len(header) - 1) if rows else ""
+
+
+def check_values(report: Report, check: Check) -> Json:
+    """Give a model's report and how its golden example came out as JSON values."""
+    verdict = "reproduced" if check.samples else "not recorded"
+    golden = {
+        "verdict": verdict,
+        "samples": check.samples,
+        "difference": check.difference,
+        "tolerance": check.tolerance,
+    }
+    return {**report.to_dict(), "golden": golden}
+
+
+def check_table(values: Mapping[str, Any]) -> str:
+    """Give what `check_values` gives as a table."""
+    golden = values["golden"]
+    came_out = "not recorded"
+    if golden["samples"]:
+        within = f"{golden['difference']:.3g} (tolerance {golden['tolerance']:.3g})"
+        came_out = f"reproduced: {golden['samples']} values within {within}"
+    nodes = ", ".join(f"{count} on {name}" for name, count in sorted(values["nodes"].items()))
+    lines = [
+        ("model", f"{values['file']} ({values['size_bytes']} bytes)"),
+        ("net", values["net"] or "no netc manifest"),
+        *(("input", each) for each in values["inputs"]),
+        *(("output", each) for each in values["outputs"]),
+        ("device", f"{values['device']}, {values['threads']} thread(s)"),
+        ("providers", ", ".join(values["providers"])),
+        ("nodes", nodes),
+        ("onnxruntime", values["onnxruntime"]),
+        *(("written by", f"{name} {version}") for name, version in sorted(values["versions"].items())),
+        ("parity", values["parity"] or "not recorded"),
+        ("golden", came_out),
+        *(("note", each) for each in values["notes"]),
+    ]
+    return _aligned([list(line) for line in lines])
+
+
+def _decoded(decoded: Decoded) -> Json:
+    if decoded.decode == "none":
+        return {"decode": "none", "shape": list(decoded.values.shape), "values": _finite(decoded.values.tolist())}
+    is_map = decoded.values.ndim > (0 if decoded.decode == "argmax" else 1)
+    key = "probability" if decoded.decode == "softmax" or (decoded.decode == "sigmoid" and not is_map) else "share"
+    single = decoded.decode == "argmax" and not is_map  # one class, whose share of one position says nothing
+    labels = [
+        {"index": label.index, "label": label.name, **({} if single else {key: _finite(label.score)})}
+        for label in decoded.labels
+    ]
+    return {"decode": decoded.decode, "labels": labels}
+
+
+def _finite(value: Any) -> Any:
+    """Give nested numbers with null for those that JSON cannot hold."""
+    if isinstance(value, list):
+        return [_finite(each) for each in cast("list[Any]", value)]
+    return value if np.isfinite(value) else None
+
+
+def _score_key(output: Json) -> str | None:
+    labels: list[Json] = output.get("labels", [])
+    return next((key for key in ("probability", "share") if labels and key in labels[0]), None)
+
+
+def _lines(output: Json) -> list[tuple[str, str]]:
+    if output["decode"] == "none":
+        return [(f"values of shape {tuple(output['shape'])}", "")]
+    key = _score_key(output)
+    if not output["labels"]:
+        return [("(none)", "")]
+    return [(label["label"], "" if key is None else _score(label[key])) for label in output["labels"]]
+
+
+def _score(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.4f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: int | None = None) -> str:
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column == right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join(lines)
