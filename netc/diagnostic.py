@@ -91,6 +91,14 @@ class Diagnostic(NamedTuple):
     severity: Severity = "error"
 
 
+_LONGEST = 400
+
+
+def cut(text: str, most: int = _LONGEST) -> str:
+    """A text with its middle taken out where it is long."""
+    return text if len(text) <= most else f"{text[: most - 40]}...{text[-37:]}"
+
+
 @dataclass(slots=True)
 class Diagnostics:
     """Collects findings in order of discovery, each place and code once, up to a limit."""
@@ -101,6 +109,9 @@ class Diagnostics:
     dropped: int = 0
 
     def add(self, diagnostic: Diagnostic) -> None:
+        """Take a finding; a text of the user's that is thousands of characters long is cut."""
+        if len(diagnostic.message) > _LONGEST or len(diagnostic.help) > _LONGEST:
+            diagnostic = diagnostic._replace(message=cut(diagnostic.message), help=cut(diagnostic.help))
         key = (diagnostic.code, diagnostic.span.key)
         if key in self._seen:
             return
@@ -113,6 +124,11 @@ class Diagnostics:
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
             self.add(diagnostic)
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many findings were dropped that looking for more is in vain."""
+        return self.dropped >= 900
 
     @property
     def errors(self) -> int:

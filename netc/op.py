@@ -7,7 +7,7 @@ data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -76,8 +76,7 @@ Scalar: TypeAlias = int | float | bool | str | None
 Argument: TypeAlias = Scalar | tuple[Scalar, ...]
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """A layer with state for the torch back end: `self.NAME = target(*args, **kwargs)`, then `self.NAME(before)`.
 
     `before` is what the module is called on, an expression over the operand `{0}`: torch's convolutions take the same
@@ -86,12 +85,11 @@ class Module:
 
     target: str
     args: tuple[Argument, ...] = ()
-    kwargs: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
+    kwargs: Mapping[str, Argument] = MappingProxyType({})
     before: str = "{0}"
 
 
-@dataclass(frozen=True)
-class Inline:
+class Inline(NamedTuple):
     """A layer without state for the torch back end: an expression over operands `{0}`, `{1}`, ... and `{training}`.
 
     It is made of the op's own words and validated numbers only, never of text from a spec. `torch`, `nn` and `F`

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from netc.diagnostic import Diagnostic, Source, Span
 
@@ -20,8 +19,7 @@ Line: TypeAlias = list[Piece]
 _WIDEST = 160  # columns of a source line that are shown around a mark
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     span: Span
     text: str
     primary: bool

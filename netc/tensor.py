@@ -8,11 +8,10 @@ that equal sizes have equal normal forms and `==` is a proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from math import floor, gcd
-from typing import TypeAlias, TypeGuard, cast
+from typing import NamedTuple, TypeAlias, TypeGuard, cast
 
 Expr: TypeAlias = (
     int | str | list["Expr"]
@@ -23,8 +22,7 @@ LARGEST = (
 )  # a side, a channel count or a unit count beyond this is a mistake; ONNX Runtime indexes with 32 bits
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A size that inputs bind. `divisor`, `low` and `high` are what `require` promises of it."""
 
     name: str
@@ -36,8 +34,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(NamedTuple):
     """floor(size / by), kept whole where nothing proves the division exact."""
 
     size: Size
@@ -48,11 +45,26 @@ class Floor:
         return f"({text})//{self.by}" if any(c in text for c in "+-*/ ") else f"{text}//{self.by}"
 
 
+class TooLong(Exception):
+    """A formula of sizes that grew beyond what any net needs."""
+
+    def __init__(self) -> None:
+        super().__init__("the formula of a size grows too long")
+
+
+_MOST_TERMS = 32
+_MOST_FACTOR = 2**80
+_MOST_NESTED = 16
+
+
+def _nested(size: Size) -> int:
+    return 1 + max((_nested(a.size) for a, _ in size.terms if isinstance(a, Floor)), default=0)
+
+
 Atom: TypeAlias = Symbol | Floor
 
 
-@dataclass(frozen=True, slots=True, eq=True)
-class Size:
+class Size(NamedTuple):
     """A whole number known by its formula: the terms' sum plus a constant. Made by arithmetic on symbols."""
 
     terms: tuple[tuple[Atom, Fraction], ...]
@@ -130,6 +142,10 @@ class Size:
             low = Fraction(-(2**62))
         return _ceil(low), None if high is None else floor(high)
 
+    def grows(self) -> bool:
+        """Whether no symbol makes it smaller by growing, as far as the signs of the formula tell."""
+        return all(f > 0 and (isinstance(a, Symbol) or a.size.grows()) for a, f in self.terms)
+
     def expr(self) -> Expr:
         """The formula as the manifest's JSON tree, over the symbols."""
         denominator = self.constant.denominator
@@ -179,12 +195,14 @@ def _atom_bounds(atom: Atom) -> tuple[Fraction | None, Fraction | None]:
 def _normal(sums: Mapping[Atom, Fraction], constant: Fraction) -> Side:
     terms = tuple(sorted(((a, f) for a, f in sums.items() if f), key=lambda term: str(term[0])))
     if terms:
+        if len(terms) > _MOST_TERMS or max(abs(constant), *(abs(f) for _, f in terms)) > _MOST_FACTOR:
+            raise TooLong
         return Size(terms, constant)
     assert constant.denominator == 1
     return int(constant)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _floor_divide(size: Size, by: int) -> Side:
     # floor((whole * by + rest) / by) = whole + floor(rest / by): every term that divides exactly leaves the floor.
     whole: dict[Atom, Fraction] = {}
@@ -212,6 +230,8 @@ def _floor_divide(size: Size, by: int) -> Side:
         assert inner.constant.denominator == 1
         whole_part = _normal(whole, Fraction(times))
         return whole_part + (nested.size + int(inner.constant) * nested.by) // (nested.by * by)
+    if by > _MOST_FACTOR or _nested(inner) > _MOST_NESTED:
+        raise TooLong
     floored: dict[Atom, Fraction] = {Floor(inner, by): Fraction(1)}
     for atom, factor in whole.items():
         floored[atom] = floored.get(atom, Fraction(0)) + factor
@@ -253,8 +273,7 @@ def counterexample(a: Side, b: Side, differ: Callable[[int, int], bool] = lambda
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """The type of a value: batch, channels (always a number) and the sides of an image, outermost first.
 
     `sides` is empty after `flatten`, `(width,)` for a signal, `(height, width)`, or `(depth, height, width)`.

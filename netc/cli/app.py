@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netc import __version__, api, render
+from netc.cli import terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
-from netc.cli.terminal import err, out
 from netc.diagnostic import Fault
 from netc.graph import Graph
 
@@ -124,10 +124,10 @@ def build(
     samples = _samples(graph, verify_data) if verify_data is not None else None
     built = write(graph, tensors, target, verify=verify, opset=opset, fold=fold, verify_data=samples)
     if json:
-        out(render.as_json(built.record()))
+        terminal.out(render.as_json(built.record()))
         return
     for line in built.lines():
-        out(line)
+        terminal.out(line)
 
 
 @app.command()
@@ -162,7 +162,7 @@ def train(
         result = fit(graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress)
     save(result.weights, target, {"netc": __version__, "net": graph.name, "seed": str(seed)})
     if json:
-        out(
+        terminal.out(
             render.as_json(
                 {
                     "net": graph.name,
@@ -178,10 +178,10 @@ def train(
         return
     for name, accuracy in result.accuracy.items():
         wrong = round((1 - accuracy) * len(loaded.test))
-        out(
+        terminal.out(
             f"{name}: {100 * accuracy:.2f} % of {len(loaded.test):,} test images ({wrong:,} wrong), seed {seed}, {result.seconds:.1f} s"
         )
-    out(f"weights: {target}")
+    terminal.out(f"weights: {target}")
 
 
 @app.command(
@@ -206,12 +206,12 @@ def explain(
 
     if code is None:
         for each in errors.codes():
-            out((errors.page(each) or "").splitlines()[0].removeprefix("# "))
+            terminal.out((errors.page(each) or "").splitlines()[0].removeprefix("# "))
         return
     page = errors.page(code.upper())
     if page is None:
         raise UsageFault(f"no code is called {code}; `netc explain` lists them")
-    out(page.rstrip())
+    terminal.out(page.rstrip())
 
 
 # --- what the commands share
@@ -236,11 +236,11 @@ def _emit_torch(graph: Graph, spec: str, out: Path | None, refused: dict[str, ob
 
     text = source(graph)
     if out is None or str(out) == "-":
-        out(text.rstrip("\n"))
+        terminal.out(text.rstrip("\n"))
         return
     with replacing(out) as file:
         file.write(text.encode())
-    out(f"{out}: torch source of {graph.name} from {spec}")
+    terminal.out(f"{out}: torch source of {graph.name} from {spec}")
 
 
 def _samples(graph: Graph, spec: str) -> np.ndarray[Any, Any]:
@@ -272,13 +272,13 @@ def _writable(target: Path) -> None:
 
 
 def _about(data: Data) -> None:
-    err(f"data: {len(data.train):,} images to train, {len(data.test):,} to test, {len(data.classes)} classes")
+    terminal.err(f"data: {len(data.train):,} images to train, {len(data.test):,} to test, {len(data.classes)} classes")
     for note in data.notes:
-        err(f"note: {note}")
+        terminal.err(f"note: {note}")
     for broken in data.bad[:10]:
-        err(f"warning: {broken.path} is left out: {broken.why}")
+        terminal.err(f"warning: {broken.path} is left out: {broken.why}")
     if len(data.bad) > 10:
-        err(f"warning: and {len(data.bad) - 10} more are left out")
+        terminal.err(f"warning: and {len(data.bad) - 10} more are left out")
 
 
 @contextlib.contextmanager
@@ -310,7 +310,7 @@ class _Lines:
         pass
 
     def epoch(self, done: Epoch, /) -> None:
-        err(_epoch_line(done))
+        terminal.err(_epoch_line(done))
 
 
 class _Bar:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netc.diagnostic import Diagnostic, Diagnostics, Source
+from netc.diagnostic import Diagnostic, Diagnostics, Source, Span
+from netc.elaborate.budget import Budget, Limits, Stop
 from netc.elaborate.files import Files
-from netc.elaborate.frame import Limits
 from netc.elaborate.layers import Layers
 from netc.elaborate.names import nearest
 from netc.elaborate.net import elaborate_net
@@ -27,7 +27,7 @@ class Elaborated:
 
 
 @contextmanager
-def _deep() -> Iterator[None]:
+def _deep() -> Generator[None]:
     # A block inside a block takes a dozen Python frames; 200 of them are within the language's limits.
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, 12_000))
@@ -48,11 +48,13 @@ def elaborate(
     limits: Limits | None = None,
 ) -> Elaborated:
     """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; nothing is raised for a user's text."""
-    files = Files(found, root if root is not None else (path.parent if path is not None else None), search)
-    with _deep():
+    budget = Budget(limits or Limits(), found)
+    files = Files(found, budget, root if root is not None else (path.parent if path is not None else None), search)
+    done = Elaborated()
+    with _deep(), suppress(Stop):
         unit = files.open(source, path.resolve() if path is not None else None)
         own = {n: d for n, d in unit.nets.items() if d.unit is unit}
-        done = Elaborated(nets={n: isinstance(d.tree, t.Variant) for n, d in own.items()})
+        done.nets.update((n, isinstance(d.tree, t.Variant)) for n, d in own.items())
         for section in unit.sections:
             _check_target(
                 section,
@@ -63,17 +65,16 @@ def elaborate(
             )
         layers = Layers()
         for name, definition in own.items():
-            if net is None or net == name:
-                graph = elaborate_net(definition, files, found, layers, limits or Limits())
+            if (net is None or net == name) and not budget.spent:
+                graph = elaborate_net(definition, files, found, layers)
                 if graph is not None:
                     done.graphs[name] = graph
     return done
 
 
-def _check_target(section: t.Section, nets: dict[str, object], unsure: bool, found: Diagnostics, where: object) -> None:
-    from netc.diagnostic import Span
-
-    assert isinstance(where, Span)
+def _check_target(
+    section: t.Section, nets: Mapping[str, object], unsure: bool, found: Diagnostics, where: Span
+) -> None:
     if unsure:
         return
     if section.target is not None and section.target.text not in nets:
@@ -82,7 +83,7 @@ def _check_target(section: t.Section, nets: dict[str, object], unsure: bool, fou
                 "N172", f"no net is called `{section.target.text}`", where, help=nearest(section.target.text, nets)
             )
         )
-    elif section.target is None and len([n for n in nets]) != 1:
+    elif section.target is None and len(nets) != 1:
         found.add(
             Diagnostic(
                 "N172",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from netc.diagnostic import Edit, Label, Span
 from netc.elaborate.expr import Context, Poisoned, evaluate
@@ -11,7 +12,7 @@ from netc.elaborate.frame import Caller, Frame, Stop
 from netc.elaborate.layers import Finding, words_of
 from netc.elaborate.names import nearest
 from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value, join
-from netc.elaborate.values import BlockValue, LayerValue, key
+from netc.elaborate.values import BlockValue, Items, LayerValue, key
 from netc.elaborate.values import Value as Constant
 from netc.op import Layer, Reject
 from netc.ops import find, kinds
@@ -19,8 +20,7 @@ from netc.syntax import tree as t
 from netc.tensor import Size, TensorType, low
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """What a stage's label comes to. `label` is empty without one; `inside` is the path that labels inside its braces get."""
 
     label: str
@@ -140,8 +140,9 @@ def _append(frame: Frame, step: LayerStep | BlockStep, count: int, where: Span) 
     template = frame.template
     template.steps.append(step)
     template.count += count
-    most = frame.shared.limits.nodes
+    most = frame.shared.budget.limits.nodes
     if template.count > most:
+        frame.shared.budget.nodes += template.count
         frame.report(
             "N160",
             f"the net grows past {most:,} nodes here",
@@ -358,7 +359,7 @@ def block(
 
 def _outputs(frame: Frame, step: BlockStep, path: Path, where: Span) -> tuple[Value, ...]:
     template = step.template
-    _append(frame, step, template.count, where)
+    _append(frame, step, template.count + 1, where)
     frame.template.weighted |= template.weighted and step.owner is None
     values = tuple(
         step.inputs[v.port]
@@ -461,6 +462,8 @@ def expand(
     """The template of a block for these arguments and input types, elaborated once."""
     from netc.elaborate.body import elaborate_body, finish
 
+    weight = sum(v.weight for v in args.values() if isinstance(v, Items | LayerValue | BlockValue))
+    frame.shared.budget.spend(1 + weight + len(current), where)
     cached = (definition, tuple((n, key(v)) for n, v in args.items()), tuple(v.type for v in current))
     template = frame.shared.templates.get(cached)
     if template is not None:
@@ -475,10 +478,10 @@ def expand(
         )
         template.outputs = (Value(None, where, read=True),)
         return template
-    if frame.depth + 1 > frame.shared.limits.depth:
+    if frame.depth + 1 > frame.shared.budget.limits.depth:
         frame.report(
             "N162",
-            f"blocks are nested deeper than {frame.shared.limits.depth}",
+            f"blocks are nested deeper than {frame.shared.budget.limits.depth}",
             where,
             help="repeat a block in place of nesting it",
         )
@@ -574,7 +577,7 @@ def _splice(
         if step.owner is not None:
             copy.owner = _rehandle(step.owner, steps)
         steps[id(step)] = copy
-        _append(frame, copy, step.template.count if isinstance(step, BlockStep) else 1, where)
+        _append(frame, copy, step.template.count + 1 if isinstance(step, BlockStep) else 1, where)
     for taken in template.places:
         if taken not in template.labels or template.labels[taken].port < 0:
             frame.claim(join(prefix, taken), path.where or where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.diagnostic import Label, Span
+from netc.diagnostic import Diagnostics, Label, Span, cut
 from netc.elaborate import apply
 from netc.elaborate.expr import (
     Context,
@@ -21,11 +21,11 @@ from netc.elaborate.expr import (
 from netc.elaborate.files import WORDS, Env, Rule, check_default
 from netc.elaborate.frame import Frame, Stop
 from netc.elaborate.names import nearest
-from netc.elaborate.template import Value
+from netc.elaborate.template import LONGEST_PATH, Value
 from netc.elaborate.values import BlockValue, Condition, LayerValue
 from netc.ops import find, kinds
 from netc.syntax import tree as t
-from netc.tensor import Size
+from netc.tensor import Size, Symbol
 
 MERGES = {"skip": "add", "inception": "concat"}
 """Forks named for what they are for, and the merge each is."""
@@ -75,7 +75,7 @@ def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
     ctx = frame.context(env, prefix)
     try:
         held = truth(statement.test, ctx)
-        if isinstance(held, Condition):
+        if isinstance(held, Condition) or (held and frame.free and _open(statement.test, frame, env)):
             text = " ".join(frame.span(statement.test).text.split())
             promise = (as_expr(statement.test, ctx), text, statement.why)
             if promise not in frame.shared.requires:
@@ -91,6 +91,15 @@ def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
         frame.report(wrong.code, str(wrong), frame.span(statement.test), help=wrong.help)
     except Poisoned:
         return
+
+
+def _open(test: t.Expr, frame: Frame, env: Env) -> bool:
+    """Whether a net's test says something about its symbols, once what it promises itself is left aside."""
+    bare = {name: Size.of(Symbol(name)) for name in frame.free}
+    try:
+        return isinstance(truth(test, Context(frame.unit, env, Diagnostics(), free=bare.get)), Condition)
+    except Poisoned:
+        return False
 
 
 def chain(
@@ -188,15 +197,12 @@ def _poison(frame: Frame, at: t.At) -> Value:
 
 def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], prefix: str) -> tuple[Value, ...]:
     """One stage of a chain, its repeats included."""
-    core = item.core
-    if isinstance(core, t.Is):
-        check_is(frame, core, env, current, prefix)
-        return current
+    frame.shared.budget.spend(1 + 64 * (len(current) - 1), (frame.unit.file, item))
     if item.times is None:
         return _once(frame, item, env, current, prefix, None)
     try:
         ctx = frame.context(env, prefix)
-        most = frame.shared.limits.nodes
+        most = frame.shared.budget.limits.nodes
         if isinstance(item.times, t.Loop):
             values = turns(item.times.over, ctx, most)
         else:
@@ -215,6 +221,7 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
         )
         raise Stop
     for turn, value in enumerate(values):
+        frame.shared.budget.spend(1, (frame.unit.file, item.times))
         inner = env
         if isinstance(item.times, t.Loop):
             inner = env.inside()
@@ -269,7 +276,8 @@ def _once(
         case t.Reuse():
             return apply.reuse(frame, core, current, prefix, path)
         case t.Is():
-            return current
+            check_is(frame, core, env, current, prefix)
+            values = current
     _name_all(frame, path, values)
     return values
 
@@ -287,8 +295,13 @@ def label_path(frame: Frame, item: t.Item, env: Env, prefix: str, turn: int | No
         return apply.Path("", prefix, None, turn)
     where = frame.span(label)
     if label.quoted:
-        text = _splice(frame, label, env, prefix)
+        text = _splice(frame, label, env, prefix) if len(label.text) <= LONGEST_PATH else label.text
         parts = text.split(".")
+        if len(text) > LONGEST_PATH:
+            frame.report(
+                "N112", f'"{cut(text, 60)}" is {len(text):,} characters; a path has at most {LONGEST_PATH}', where
+            )
+            raise Poisoned
         if any(not _component(p) for p in parts):
             frame.report("N112", f'"{text}" is no path: components are letters, digits and _, joined by dots', where)
             raise Poisoned

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, cast
 
 from netc.diagnostic import Diagnostic, Diagnostics
 from netc.elaborate.files import Env, Unit, allowed
@@ -19,6 +18,7 @@ from netc.elaborate.values import (
     Word,
     Wrong,
     arithmetic,
+    bounded,
     compare,
     kind_of,
     show,
@@ -28,6 +28,7 @@ from netc.syntax import tree as t
 from netc.syntax.build import ARITHMETIC
 from netc.tensor import Expr, Size
 
+MOST_LEVELS = 100
 FUNCTIONS = ("len", "sum", "min", "max", "int", "enumerate")
 
 
@@ -35,8 +36,7 @@ class Poisoned(Exception):
     """What an expression needs was reported already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What an expression may read. `side` answers `x.c` by its path, None where `x` is no value here."""
 
     unit: Unit
@@ -56,6 +56,11 @@ class Context:
 def evaluate(expr: t.Expr, ctx: Context) -> Value:
     """The value of an expression. Raises Poisoned after a diagnostic was added."""
     try:
+        # A name is looked up through the lets around it, and a text is compared letter by letter.
+        cost = (
+            ctx.env.depth >> 4 if isinstance(expr, t.Path) else len(expr.value) >> 6 if isinstance(expr, t.Text) else 0
+        )
+        ctx.unit.budget.spend(1 + cost, (ctx.unit.file, expr))
         return _evaluate(expr, ctx)
     except Wrong as wrong:
         ctx.found.add(Diagnostic(wrong.code, str(wrong), ctx.unit.span(expr), help=wrong.help))
@@ -73,7 +78,7 @@ def _evaluate(expr: t.Expr, ctx: Context) -> Value:
         case t.Dims():
             return Items.of(expr.values)
         case t.Listing():
-            return Items.of([evaluate(item, ctx) for item in expr.items])
+            return _list([evaluate(item, ctx) for item in expr.items], expr, ctx)
         case t.Binary():
             return _binary(expr, ctx)
         case t.Negate():
@@ -150,7 +155,10 @@ def _binary(expr: t.Binary, ctx: Context) -> Value:
             return right if right == (expr.op == "or") else left
         return Condition([expr.op, left.expr, right.expr])
     if expr.op in ("==", "!=", "<", "<=", ">", ">="):
-        return compare(expr.op, evaluate(expr.left, ctx), evaluate(expr.right, ctx))
+        left, right = evaluate(expr.left, ctx), evaluate(expr.right, ctx)
+        if isinstance(left, Items):
+            ctx.unit.budget.spend(left.weight, (ctx.unit.file, expr))
+        return compare(expr.op, left, right)
     # A long sum leans left: walk down its spine instead of calling once a term.
     spine: list[t.Binary] = []
     first: t.Expr = expr
@@ -225,11 +233,18 @@ def _index(expr: t.Index, ctx: Context) -> Value:
     return items[index]
 
 
+def _list(values: Iterable[Value], expr: t.Expr, ctx: Context) -> Items:
+    """A list. Raises Wrong where it is too long, and Stop past the limit of steps."""
+    items = Items.of(values)
+    ctx.unit.budget.spend(items.weight, (ctx.unit.file, expr))
+    return items
+
+
 def _slice(expr: t.Slice, ctx: Context) -> Value:
     items = _items(expr.of, ctx)
     low = integer(expr.low, ctx, "an index") if expr.low is not None else None
     high = integer(expr.high, ctx, "an index") if expr.high is not None else None
-    return Items.of(items[low:high])
+    return _list(items[low:high], expr, ctx)
 
 
 def _call(expr: t.Call, ctx: Context) -> Value:
@@ -265,9 +280,8 @@ def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...
         name = arg.name.text if arg.name is not None else None
         inner = ctx
         if not ctx.section:
-            inner = Context(
-                ctx.unit, ctx.env, ctx.found, ctx.side, words_of(call.name.text, name), ctx.free, False, ctx.unsure
-            )
+            words = None if call.name.text in ctx.unit.blocks else words_of(call.name.text, name)
+            inner = ctx._replace(words=words)
         args.append((name, evaluate(arg.value, inner)))
     return tuple(args)
 
@@ -293,19 +307,20 @@ def _function(name: str, call: t.Call, ctx: Context) -> Value:
             raise Wrong("N120", f"`{name}` takes its arguments by position")
     values = [evaluate(arg.value, ctx) for arg in call.args]
     if name == "int":
-        if len(values) == 1 and isinstance(values[0], int | float) and abs(values[0]) < 2**63:
-            return int(values[0])
+        if len(values) == 1 and isinstance(values[0], int | float) and not isinstance(values[0], bool):
+            return bounded(int(values[0]))
         raise Wrong("N130", "`int` takes one number")
     if name == "enumerate":
         if len(values) in (1, 2) and isinstance(values[0], Items) and all(isinstance(v, int) for v in values[1:]):
             start = cast(int, values[1]) if len(values) == 2 else 0
-            return Items.of(Items.of((i, v)) for i, v in enumerate(values[0], start))
+            return _list((Items.of((i, v)) for i, v in enumerate(values[0], start)), call, ctx)
         raise Wrong("N130", "`enumerate` takes a list, and perhaps the number to start from")
     if name == "len":
         if len(values) == 1 and isinstance(values[0], Items):
             return len(values[0])
         raise Wrong("N130", "`len` takes one list")
     items = values[0] if len(values) == 1 and isinstance(values[0], Items) else Items.of(values)
+    ctx.unit.budget.spend(len(items), (ctx.unit.file, call))
     if name != "sum" and not items:
         raise Wrong("N130", f"`{name}` of nothing has no value")
     total: Value = 0 if name == "sum" else items[0]
@@ -388,12 +403,17 @@ def turns(over: t.Expr, ctx: Context, most: int) -> list[Value] | range:
     raise Poisoned
 
 
-def as_expr(expr: t.Expr, ctx: Context) -> Expr:
-    """A test on symbols as the author wrote it, for the manifest: names stay, what is known becomes a number."""
+def as_expr(expr: t.Expr, ctx: Context, depth: int = 0) -> Expr:
+    """A test on symbols as the author wrote it, for the manifest: names stay, what is known becomes a number.
+
+    Raises Wrong and Poisoned.
+    """
+    if depth > MOST_LEVELS:
+        raise Wrong("N105", f"a `require` on symbols is nested {MOST_LEVELS} deep at most", "make it two")
     if isinstance(expr, t.Binary):
-        return [expr.op, as_expr(expr.left, ctx), as_expr(expr.right, ctx)]
+        return [expr.op, as_expr(expr.left, ctx, depth + 1), as_expr(expr.right, ctx, depth + 1)]
     if isinstance(expr, t.Not):
-        return ["not", as_expr(expr.of, ctx)]
+        return ["not", as_expr(expr.of, ctx, depth + 1)]
     value = evaluate(expr, ctx)
     if isinstance(value, Size):
         return value.expr()

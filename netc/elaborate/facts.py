@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import lcm
 
-from netc.diagnostic import Diagnostics, Span
+from netc.diagnostic import Diagnostic, Diagnostics, Span
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.files import Env, Unit
 from netc.graph import Requirement
 from netc.syntax import tree as t
-from netc.tensor import Expr, Size, Symbol
+from netc.tensor import LARGEST, Size, Symbol
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 
@@ -73,22 +73,40 @@ def _number(expr: t.Expr, unit: Unit, env: Env) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def smallest(facts: dict[Size, Span]) -> list[Requirement]:
-    """Sizes that have to be at least 1, as requirements: one least size a symbol where one symbol decides."""
+def smallest(facts: dict[Size, Span], found: Diagnostics) -> list[Requirement]:
+    """Sizes that have to be at least 1, as requirements: one least size a symbol where one symbol decides.
+
+    A size that no image makes 1 is an error at the layer that made it.
+    """
     least: dict[str, tuple[int, str]] = {}
     others: list[Requirement] = []
     for size, where in facts.items():
         symbols = size.symbols()
-        if len(symbols) != 1:
-            expr: Expr = [">=", size.expr(), 1]
-            others.append(Requirement(expr, f"{size} >= 1", f"a side would be empty at {where}"))
+        if len(symbols) != 1 or not size.grows():
+            others.append(Requirement([">=", size.expr(), 1], f"{size} >= 1", f"a side would be empty at {where}"))
             continue
         name, symbol = next(iter(symbols.items()))
-        number = symbol.divisor * -(-symbol.low // symbol.divisor)
-        tries = 0
-        while size.at({name: number}) < 1 and tries < 1 << 16:
-            number, tries = number + symbol.divisor, tries + 1
-        if name not in least or number > least[name][0]:
+        number = _least(size, symbol)
+        if number is None:
+            most = LARGEST if symbol.high is None else symbol.high
+            message = f"no `{name}` up to {most} leaves anything here: the side is {size}"
+            found.add(Diagnostic("N203", message, where, help="pool or stride less often"))
+        elif name not in least or number > least[name][0]:
             least[name] = (number, f"`{where.text.split('(')[0].strip()}` at {where} would be left with nothing")
     ours = [Requirement([">=", n, number], f"{n} >= {number}", why) for n, (number, why) in least.items()]
     return ours + others
+
+
+def _least(size: Size, symbol: Symbol) -> int | None:
+    """The least value of the symbol at which a growing size is 1 or more, None where there is none."""
+    low = -(-symbol.low // symbol.divisor)
+    high = (LARGEST if symbol.high is None else symbol.high) // symbol.divisor
+    if low > high or size.at({symbol.name: high * symbol.divisor}) < 1:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if size.at({symbol.name: middle * symbol.divisor}) < 1:
+            low = middle + 1
+        else:
+            high = middle
+    return low * symbol.divisor

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from netc.diagnostic import Diagnostic, Diagnostics, Source, Span
+from netc.diagnostic import Diagnostic, Diagnostics, Source, Span, cut
+from netc.elaborate.budget import Budget
 from netc.elaborate.values import Value
-from netc.ops import find
+from netc.ops import find, ours
 from netc.syntax import tree as t
 from netc.syntax.parse import decode, parse
 
@@ -15,13 +19,36 @@ DEEPEST_IMPORT = 16
 STD = Path(__file__).parent.parent / "std"
 
 WORDS = frozenset(
-    ["language", "use", "let", "default", "block", "net", "input", "output", "from", "require", "if", "else", "for", "in", "is", "and", "or", "not", "true", "false", "train", "export", "expect"]
+    [
+        "language",
+        "use",
+        "let",
+        "default",
+        "block",
+        "net",
+        "input",
+        "output",
+        "from",
+        "require",
+        "if",
+        "else",
+        "for",
+        "in",
+        "is",
+        "and",
+        "or",
+        "not",
+        "true",
+        "false",
+        "train",
+        "export",
+        "expect",
+    ]
 )
 """The language's own words; they name nothing."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class Rule(NamedTuple):
     """`default conv(bias=false)`, linked to the rules that hold outside of it."""
 
     call: t.Call
@@ -37,6 +64,11 @@ class Env:
     names: dict[str, Value]
     outer: Env | None = None
     rules: Rule | None = None
+    depth: int = 0
+    """How many layers lie outside of this one: what looking a name up costs."""
+
+    def __post_init__(self) -> None:
+        self.depth = self.outer.depth + 1 if self.outer is not None else 0
 
     def get(self, name: str) -> Value | None:
         env: Env | None = self
@@ -59,8 +91,7 @@ class Env:
         return Env({}, self, self.rules)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockDef:
+class BlockDef(NamedTuple):
     """A block of a file, with the names that its text can see."""
 
     name: str
@@ -74,8 +105,7 @@ class BlockDef:
         return self.unit.file.hurt(self.tree)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetDef:
+class NetDef(NamedTuple):
     """A net of a file. `variant` is set where the net is another one with arguments."""
 
     name: str
@@ -91,6 +121,7 @@ class Unit:
     file: t.File
     path: Path | None
     env: Env
+    budget: Budget
     blocks: dict[str, BlockDef] = field(default_factory=dict[str, BlockDef])
     nets: dict[str, NetDef] = field(default_factory=dict[str, NetDef])
     sections: list[t.Section] = field(default_factory=list[t.Section])
@@ -103,8 +134,8 @@ class Unit:
 class Files:
     """Loads files, each once, and follows `use`."""
 
-    def __init__(self, found: Diagnostics, root: Path | None, search: tuple[Path, ...] = ()) -> None:
-        self.found = found
+    def __init__(self, found: Diagnostics, budget: Budget, root: Path | None, search: tuple[Path, ...] = ()) -> None:
+        self.found, self.budget = found, budget
         self.root = root.resolve() if root is not None else None
         self.search = tuple(p.resolve() for p in search)
         self.units: dict[Path, Unit] = {}
@@ -123,7 +154,7 @@ class Files:
         file = parse(source)
         self.texts[source.name] = source.text
         self.found.extend(file.diagnostics)
-        unit = Unit(file, path, Env({}), unsure=bool(file.damaged))
+        unit = Unit(file, path, Env({}), self.budget, unsure=bool(file.damaged))
         if path is not None:
             self.units[path] = unit
         self._define(unit, ring)
@@ -159,7 +190,7 @@ class Files:
         span = unit.span(name)
         if not allowed(name.text, span, self.found):
             return False
-        if find(name.text) is not None or name.text in ("skip", "inception"):
+        if ours(name.text) or name.text in ("skip", "inception"):
             self.found.add(
                 Diagnostic(
                     "N113",
@@ -255,7 +286,11 @@ class Files:
                 self.found.add(Diagnostic("N150", "a path holds a NUL character", span))
                 return None
             candidates = [folder / text, *(place / text for place in self.search)]
-            path = next((c.resolve() for c in candidates if c.is_file()), candidates[0].resolve())
+            try:
+                path = next((c.resolve() for c in candidates if c.is_file()), candidates[0].resolve())
+            except (OSError, RuntimeError, ValueError):  # too long a name, links in a ring, half a surrogate pair
+                self.found.add(Diagnostic("N150", f'"{cut(text, 80)}" cannot be read', span))
+                return None
             roots = [r for r in (self.root, STD.resolve(), *self.search) if r is not None]
             inside = any(path.is_relative_to(r) for r in roots)
         if not inside:
@@ -283,10 +318,15 @@ def read(path: Path, shown: str) -> Source | Diagnostic:
     from netc.syntax.parse import LARGEST_FILE
 
     try:
+        # Opening a pipe would wait for its writer: look before opening.
+        if stat.S_ISDIR(mode := path.stat().st_mode):
+            raise OSError(errno.EISDIR, "is a directory")
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is no regular file")
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:
+        reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
         return Diagnostic(
             "N100",
             f"{shown} cannot be read: {reason}",

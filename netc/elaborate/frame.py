@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from netc.diagnostic import Diagnostic, Diagnostics, Edit, Label, Span
+from netc.elaborate.budget import Budget, Limits, Stop
 from netc.elaborate.expr import Context
 from netc.elaborate.files import WORDS, BlockDef, Env, Files, Unit
 from netc.elaborate.layers import Layers
@@ -15,26 +16,14 @@ from netc.syntax import tree as t
 from netc.tensor import Size, Symbol
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds that make a stranger's text safe to check. Options of `netc check`."""
-
-    nodes: int = 1_000_000
-    depth: int = 200
-
-
-class Stop(Exception):
-    """Elaboration ends at once: a limit was passed and reported."""
-
-
 @dataclass(slots=True)
 class Shared:
     """What all expansions of one check share."""
 
     files: Files
     found: Diagnostics
-    layers: Layers = field(default_factory=Layers)
-    limits: Limits = field(default_factory=Limits)
+    layers: Layers
+    budget: Budget
     templates: dict[object, Template] = field(default_factory=dict[object, Template])
     facts: dict[Size, Span] = field(default_factory=dict[Size, Span])
     """Sizes that have to be at least 1 for the net to make sense, and where each was first needed."""
@@ -51,7 +40,6 @@ class Caller:
     frame: Frame
 
 
-# What nn.Module owns: a label of this name would hide a method. Kept equal to torch by a test.
 @dataclass(slots=True, eq=False)
 class Frame:
     """The expansion of one block or net."""
@@ -103,6 +91,8 @@ class Frame:
     ) -> None:
         """Add an error with the way here."""
         self.shared.found.add(Diagnostic(code, message, span, said, labels, self.notes(), help, edit))
+        if self.shared.found.enough:
+            raise Stop
 
     # --- names
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,13 +14,12 @@ from netc.elaborate.values import LayerValue, Value, kind_of, show
 from netc.elaborate.values import key as value_key
 from netc.op import Layer, Reject
 from netc.ops import find
-from netc.tensor import TensorType
+from netc.tensor import TensorType, TooLong
 
 _MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """An argument with the place it was written at."""
 
     value: Value
@@ -29,8 +27,7 @@ class Given:
     name_where: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What is wrong with a layer's arguments: a code, the argument (None: the call), message, help."""
 
     code: str
@@ -93,8 +90,11 @@ def _describe(annotation: Any, parts: list[str]) -> None:
 
 def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationError, what: str) -> list[Finding]:
     """Pydantic's errors as ours, one an argument: two errors for one bad pair are one mistake."""
-    kinds = {str(e["loc"][0]): e for e in reversed(error.errors(include_url=False)) if e["loc"]}
-    extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"]
+    kinds: dict[str, Any] = {}
+    for each in error.errors(include_url=False):
+        if each["loc"]:
+            kinds.setdefault(str(each["loc"][0]), each)
+    extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"][:20]
     missing = [n for n, e in kinds.items() if e["type"] == _MISSING]
     foreign = cast("dict[str, str]", getattr(cls, "foreign", {}))
     found: list[Finding] = []
@@ -113,7 +113,7 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
             said = f" ({field.description})" if field.description else ""
             found.append(Finding("N121", None, f"{what} needs `{name}`{said}", f"add {name}=..."))
     for name, e in kinds.items():
-        if name not in extra and name not in missing:
+        if e["type"] not in ("extra_forbidden", _MISSING):
             found.append(_bad_value(cls, name, values.get(name), e, what))
     if not found:  # a model-wide rule
         first = error.errors(include_url=False)[0]
@@ -155,8 +155,7 @@ def validate(cls: type[_M], values: dict[str, Any], what: str) -> _M | list[Find
         return findings(cls, values, error, what)
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A layer's rule asked: the output's type and whether it has tensors under its name."""
 
     type: TensorType
@@ -195,5 +194,8 @@ class Layers:
                 applied = Applied(y, bool(layer.params(*types)))
             except Reject as reject:
                 applied = reject
+            except TooLong:
+                message = "the formula of a symbolic size grows too long here"
+                applied = Reject("N214", message, help="declare the input's sides as numbers")
             self._applied[cached] = applied
         return applied

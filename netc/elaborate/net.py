@@ -8,19 +8,21 @@ from typing import Any
 from netc.diagnostic import Diagnostic, Diagnostics, Label, Span
 from netc.elaborate import contract, sections
 from netc.elaborate.body import chain, declaration, finish
+from netc.elaborate.budget import Budget, Stop
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.facts import promised, smallest
 from netc.elaborate.files import Env, Files, NetDef, allowed
-from netc.elaborate.frame import Frame, Limits, Shared, Stop
+from netc.elaborate.frame import Frame, Shared
 from netc.elaborate.layers import Layers
 from netc.elaborate.names import nearest
-from netc.elaborate.template import Template, Value, unroll
+from netc.elaborate.template import LongNames, Template, Value, unroll
 from netc.elaborate.values import BlockValue, LayerValue, kind_of, show
 from netc.elaborate.values import Value as Constant
 from netc.graph import Graph, Input, Output, Requirement
 from netc.ops import find
 from netc.sections import Expect
 from netc.syntax import tree as t
+from netc.syntax.tree import DEEPEST
 from netc.tensor import LARGEST, Size, TensorType, counterexample
 
 DTYPES = ("f32",)
@@ -37,13 +39,13 @@ class _Lineage:
     places: dict[str, Span]
 
 
-def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: Layers, limits: Limits) -> Graph | None:
+def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: Layers) -> Graph | None:
     """The graph of a net, None after at least one error, or where a parameter without default is a variant's to give."""
     errors = found.errors
-    lineage = _lineage(definition, found)
+    lineage = _lineage(definition, found, files.budget)
     if lineage is None:
         return None
-    shared = Shared(files, found, layers, limits)
+    shared = Shared(files, found, layers, files.budget)
     try:
         net = _Net(lineage, shared)
         if not net.ready():
@@ -64,7 +66,7 @@ def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: 
     return graph if found.errors == errors else None
 
 
-def _lineage(definition: NetDef, found: Diagnostics) -> _Lineage | None:
+def _lineage(definition: NetDef, found: Diagnostics, budget: Budget) -> _Lineage | None:
     line: list[NetDef] = []
     args: dict[str, Constant] = {}
     places: dict[str, Span] = {}
@@ -82,6 +84,13 @@ def _lineage(definition: NetDef, found: Diagnostics) -> _Lineage | None:
             )
             return None
         line.append(at)
+        if len(line) > DEEPEST:
+            if not budget.too_deep:
+                message = f"variants of variants go deeper than {DEEPEST}"
+                help_ = "name the net that holds the chains"
+                found.add(Diagnostic("N162", message, definition.unit.span(definition.tree.name), help=help_))
+                budget.too_deep = True
+            return None
         if isinstance(at.tree, t.Net):
             return _Lineage(line, at.tree, at, args, places)
         base = _variant(at, at.tree, args, places, found)
@@ -447,7 +456,17 @@ class _Net:
         if self.found.errors:
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
-        flat, values = unroll(template, self.name, names, self.where)
+        budget = self.shared.budget
+        budget.nodes += template.count
+        if budget.nodes > budget.limits.nodes:
+            message = f"the nets of this text have more than {budget.limits.nodes:,} nodes together"
+            self._wrong("N160", message, self.where, "check them one by one: SPEC:NET")
+            raise Stop
+        try:
+            flat, values = unroll(template, self.name, names, self.where)
+        except LongNames as error:
+            self._wrong("N112", str(error), error.where, "shorten the labels, or nest them less")
+            raise Stop from error
         self._unique(flat.nodes)
         made = tuple(
             Output(
@@ -470,7 +489,7 @@ class _Net:
             made,
             tuple(flat.nodes),
             tuple(flat.regions),
-            (*requires, *smallest(self.shared.facts)),
+            (*requires, *smallest(self.shared.facts, self.found)),
             language=self.unit.file.language,
             texts=dict(self.shared.files.texts),
         )
@@ -493,7 +512,7 @@ class _Net:
 
     def _sections(self, paths: frozenset[str], outputs: tuple[str, ...], graph: Graph | None) -> Graph | None:
         """The graph with its sections; inherited pairs first, each variant's on top. `expect` is a net's own."""
-        labels = sections.Labels(outputs, paths | _prefixes(paths), tuple(self.symbols))
+        labels = sections.Labels(outputs, paths, tuple(self.symbols))
         trained, exported, expected = sections.Read(), sections.Read(), sections.Read()
         places: dict[str, Span] = {}
         for definition in reversed(self.lineage.line):
@@ -527,14 +546,14 @@ class _Net:
                     definition.unit.span(section.target),
                     "take the name out",
                 )
-        own = definition.unit.nets.get(definition.name) is definition
-        nets = [d for d in definition.unit.nets.values() if d.unit is definition.unit and isinstance(d.tree, t.Net)]
-        return inner + [
-            s
-            for s in definition.unit.sections
-            if own
-            and (s.target.text == definition.name if s.target is not None else len(nets) == 1 and nets[0] is definition)
-        ]
+        unit = definition.unit
+        if unit.nets.get(definition.name) is not definition:
+            return inner
+        named = [s for s in unit.sections if s.target is not None and s.target.text == definition.name]
+        loose = [s for s in unit.sections if s.target is None]
+        if loose and [d for d in unit.nets.values() if d.unit is unit and isinstance(d.tree, t.Net)] != [definition]:
+            loose = []
+        return [*inner, *named, *loose]
 
     def _expected(self, graph: Graph, expect: Expect, got: sections.Read) -> None:
         counts: dict[str, tuple[int | None, int | None]] = {
@@ -574,14 +593,3 @@ def _at(side: int | Size, sizes: dict[str, int]) -> int:
 
 def _labels_of(template: Template) -> frozenset[str]:
     return frozenset(template.labels) | frozenset(template.handles) | frozenset(template.places)
-
-
-def _prefixes(paths: frozenset[str]) -> frozenset[str]:
-    """Every path with its last components taken off."""
-    found: set[str] = set()
-    for path in paths:
-        head = path.rpartition(".")[0]
-        while head and head not in found:
-            found.add(head)
-            head = head.rpartition(".")[0]
-    return frozenset(found)

@@ -35,6 +35,7 @@ class Labels:
 
     outputs: tuple[str, ...]
     paths: frozenset[str]
+    """Of every layer and block, and every label of the net's own."""
     symbols: tuple[str, ...]
 
 
@@ -222,7 +223,7 @@ def _output(reader: Reader, name: str, labels: Labels, where: Span) -> bool:
 
 
 def _label(reader: Reader, name: str, labels: Labels, where: Span) -> None:
-    if name not in labels.paths:
+    if name not in labels.paths and not any(p.startswith(f"{name}.") for p in labels.paths):
         reader.wrong(
             "N170",
             f"the net has no label `{name}`",

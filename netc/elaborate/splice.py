@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from netc.diagnostic import Source
 from netc.elaborate.expr import Context, Poisoned, evaluate
@@ -13,7 +13,7 @@ from netc.syntax import tree as t
 from netc.syntax.parse import parse
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _parts(text: str) -> tuple[str | t.Expr, ...] | None:
     """The label's pieces: plain texts and expressions; None where it cannot be read."""
     parts: list[str | t.Expr] = []
@@ -59,6 +59,7 @@ def splice(frame: Frame, label: t.Label, env: Env, prefix: str) -> str:
             t.File(Source(where.source.name, where.source.text), 1, (), ()),
             frame.unit.path,
             env,
+            frame.shared.budget,
             frame.unit.blocks,
             unsure=True,
         )

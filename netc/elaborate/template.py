@@ -7,7 +7,7 @@ node count is known before anything is unrolled: a text that multiplies blocks p
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netc.diagnostic import Span
 from netc.elaborate.values import Value as Constant
@@ -32,7 +32,8 @@ class Value:
 
     def path(self) -> str:
         """Its name relative to the template; only for a value that a step makes."""
-        assert self.step is not None and self.step.name is not None
+        assert self.step is not None
+        assert self.step.name is not None
         return join(self.step.name, self.inner.path()) if self.inner is not None else self.step.name
 
 
@@ -65,8 +66,7 @@ class BlockStep:
 Step = LayerStep | BlockStep
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Handle:
+class Handle(NamedTuple):
     """What a label leads to: a step here, or one inside a block that is applied here (`within`)."""
 
     step: Step
@@ -126,10 +126,23 @@ class Unrolled:
 
     nodes: list[Node]
     regions: list[Region]
+    letters: int = 0
+
+
+LONGEST_PATH = 500
+MOST_LETTERS = 100_000_000
+
+
+class LongNames(Exception):
+    """The paths of a net are too long, one of them or all of them together."""
+
+    def __init__(self, where: Span, message: str) -> None:
+        super().__init__(message)
+        self.where = where
 
 
 def unroll(template: Template, net: str, inputs: tuple[str, ...], where: Span) -> tuple[Unrolled, list[str]]:
-    """Nodes and regions of a net's template, and the names of its outputs' values."""
+    """Nodes and regions of a net's template, and the names of its outputs' values. Raises LongNames."""
     flat = Unrolled([], [Region("", net, -1, 0, 0, where)])
     outputs = _unroll(template, "", "", inputs, 0, flat)
     first = flat.regions[0]
@@ -146,6 +159,11 @@ def _unroll(
     for step in template.steps:
         assert step.name is not None
         name = join(prefix, step.name)
+        flat.letters += len(name)
+        if len(name) > LONGEST_PATH:
+            raise LongNames(step.where, f"a path of {len(name):,} characters; the longest has {LONGEST_PATH}")
+        if flat.letters > MOST_LETTERS:
+            raise LongNames(step.where, f"the paths of this net have more than {MOST_LETTERS:,} characters together")
         own = join(weights, step.owner.path() if step.owner is not None else step.name)
         operands = tuple(name_of(v) for v in step.inputs)
         if isinstance(step, LayerStep):

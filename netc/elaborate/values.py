@@ -3,74 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from netc.diagnostic import Span
-from netc.tensor import Expr, Size, high, low
+from netc.syntax.tree import DEEPEST
+from netc.tensor import Expr, Size, TooLong, high, low
 
 if TYPE_CHECKING:
     from netc.elaborate.files import BlockDef
 
 MOST_ITEMS = 100_000
 LARGEST_NUMBER = 2**63
+MOST_FLOAT = 1e300
 
 
 class Items(tuple["Value", ...]):
     """A list of the language. `weight` counts all items inside, so that sharing cannot make a short text a huge value."""
 
     weight: int
+    depth: int
 
     @staticmethod
     def of(values: Iterable[Value]) -> Items:
-        """A list. Raises Wrong past 100,000 items, those of lists inside included."""
+        """A list. Raises Wrong past 100,000 items, those of lists inside included, and past 200 lists in lists."""
         items = Items(values)
-        items.weight = 1 + sum(v.weight if isinstance(v, Items) else 1 for v in items)
-        if items.weight > MOST_ITEMS:
-            raise Wrong("N130", f"this list holds more than {MOST_ITEMS:,} items")
+        items.weight, items.depth = _measure(items)
         return items
 
 
-@dataclass(frozen=True, slots=True)
+def _measure(parts: Iterable[Value]) -> tuple[int, int]:
+    """Weight and depth of a value with these parts. Raises Wrong N130 past what a spec needs."""
+    weight = depth = 1
+    for part in parts:
+        if isinstance(part, Items | LayerValue | BlockValue):
+            weight += part.weight
+            depth = max(depth, part.depth + 1)
+        else:
+            weight += 1
+    if weight > MOST_ITEMS:
+        raise Wrong("N130", f"this value holds more than {MOST_ITEMS:,} items")
+    if depth > DEEPEST:
+        raise Wrong("N130", f"this value is nested deeper than {DEEPEST}")
+    return weight, depth
+
+
+Arguments: TypeAlias = "tuple[tuple[str | None, Value], ...]"
+"""Arguments with their names; None is the positional one's."""
+
+
 class LayerValue:
-    """A layer with some of its arguments: `leaky_relu(0.1)`. A key of None is the positional argument."""
+    """A layer with some of its arguments: `leaky_relu(0.1)`. Raises Wrong where the arguments are too much."""
 
-    kind: str
-    args: tuple[tuple[str | None, Value], ...]
-    where: Span = field(compare=False)
+    __slots__ = ("args", "depth", "kind", "weight", "where")
+
+    def __init__(self, kind: str, args: Arguments, where: Span) -> None:
+        self.kind, self.args, self.where = kind, args, where
+        self.weight, self.depth = _measure(v for _, v in args)
 
 
-@dataclass(frozen=True, slots=True)
 class BlockValue:
-    """A block with some of its arguments."""
+    """A block with some of its arguments. Raises Wrong where the arguments are too much."""
 
-    block: BlockDef
-    args: tuple[tuple[str | None, Value], ...]
-    where: Span = field(compare=False)
+    __slots__ = ("args", "block", "depth", "weight", "where")
+
+    def __init__(self, block: BlockDef, args: Arguments, where: Span) -> None:
+        self.block, self.args, self.where = block, args, where
+        self.weight, self.depth = _measure(v for _, v in args)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """A test on symbols that is neither proved nor refuted now. As JSON it travels in the artefact."""
 
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word of an argument or a section: `ceil`, `rgb`, `accuracy`."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallValue:
+class CallValue(NamedTuple):
     """A call in a section: `sgd(lr = 0.05)`, with the number it is multiplied by: `0.3 * cross_entropy()`."""
 
     name: str
     args: tuple[tuple[str | None, Value], ...]
     weight: float
-    where: Span = field(compare=False)
+    where: Span
 
 
 Value: TypeAlias = int | float | bool | str | Items | Size | LayerValue | BlockValue | Condition | Word | CallValue
@@ -86,8 +105,8 @@ class Wrong(Exception):
 
 def key(value: object) -> object:
     """A hashable stand-in that keeps 1, 1.0 and true apart, which Python's equality does not."""
-    if isinstance(value, tuple):
-        return tuple(key(v) for v in cast("tuple[object, ...]", value))
+    if isinstance(value, Items):
+        return tuple(key(v) for v in value)
     if isinstance(value, LayerValue):
         return (value.kind, tuple((n, key(v)) for n, v in value.args))
     if isinstance(value, BlockValue):
@@ -140,9 +159,10 @@ def _number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _bounded(value: int | float) -> int | float:
-    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
-        raise Wrong("N107", "this number has too many digits", "no size is beyond 2147483647")
+def bounded(value: int | float) -> int | float:
+    """The number. Raises Wrong N107 past 2^63, and where a float overflowed."""
+    if not abs(value) <= (LARGEST_NUMBER if isinstance(value, int) else MOST_FLOAT):
+        raise Wrong("N107", "this number is too large", "no size is beyond 2147483647")
     return value
 
 
@@ -153,13 +173,16 @@ def arithmetic(op: str, a: Value, b: Value) -> Value:
         if op in ("/", "//", "%") and y == 0:
             raise Wrong("N131", f"{show(a)} {op} 0: division by zero")
         try:
-            return _bounded(_NUMBERS[op](x, y))
+            return bounded(_NUMBERS[op](x, y))
         except OverflowError:
             raise Wrong("N107", "this number is too large") from None
     if op == "*" and isinstance(b, CallValue) and _number(a):
         return CallValue(b.name, b.args, b.weight * cast(float, a), b.where)
     if isinstance(a, Size) or isinstance(b, Size):
-        return _symbolic(op, a, b)
+        try:
+            return _symbolic(op, a, b)
+        except TooLong as error:
+            raise Wrong("N214", str(error), "declare the input's sides as numbers") from None
     raise Wrong("N130", f"`{op}` works on numbers, not on {kind_of(a)} and {kind_of(b)}")
 
 

@@ -37,6 +37,11 @@ def find(kind: str) -> type[Layer] | None:
     return REGISTRY.get(kind)
 
 
+def ours(kind: str) -> bool:
+    """Whether netc itself has a layer of this name; unlike `find` it never asks the installed packages."""
+    return kind in _files()
+
+
 def kinds() -> list[str]:
     """Every layer kind's name, installed packages' included, sorted."""
     return sorted(_files() | _plugins())

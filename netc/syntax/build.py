@@ -30,7 +30,9 @@ class Refused(Exception):
 def _short(token: Token, most: int) -> Token:
     """A number's token. Raises Refused where it has too many digits."""
     if len(token) > most:
-        raise Refused("N107", "this number has too many digits", "no size is beyond 2147483647", _start(token), _end(token))
+        raise Refused(
+            "N107", "this number has too many digits", "no size is beyond 2147483647", _start(token), _end(token)
+        )
     return token
 
 

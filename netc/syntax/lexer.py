@@ -30,9 +30,11 @@ class OneLexer(Lexer):
         sections = re.findall(r"\w+", patterns["SECTION"].removeprefix("(?:"))
         # What a word or an operator can be, the likeliest first; the parser's state decides.
         self.words = {text: (name, "NAME") for text, name in texts.items() if text.isidentifier()}
-        self.words |= {word: ("SECTION", "NAME") for word in sections}
+        self.words |= dict.fromkeys(sections, ("SECTION", "NAME"))
         marks = sorted((text for text in texts if not text.isidentifier()), key=len, reverse=True)
-        self.marks = {text: (texts[text], *(n for n in _OPERATORS if re.fullmatch(patterns[n], text))) for text in marks}
+        self.marks = {
+            text: (texts[text], *(n for n in _OPERATORS if re.fullmatch(patterns[n], text))) for text in marks
+        }
         self.whole = re.compile(patterns["INT"])
         long = "|".join(re.escape(m) for m in marks if len(m) > 1)
         short = "|".join(re.escape(m) for m in marks if len(m) == 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _NAMES = {
     "ARROW": "`->`",
@@ -38,8 +38,7 @@ _NAMES = {
 _NOISE = frozenset({"CMP", "ADD", "MUL", "MINUS", "STAR", "AND", "OR", "IF", "DOT", "LSQB", "FOR", "FLOAT", "DIMS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """A message and a way out."""
 
     message: str
@@ -71,7 +70,10 @@ def expected(terminals: Iterable[str]) -> str:
 
 
 _PASTED = (
-    (re.compile(r"\A\s*(name|layer|layers|input_dim|input_param)\s*(:|\{)", re.MULTILINE), "this looks like a Caffe prototxt"),
+    (
+        re.compile(r"\A\s*(name|layer|layers|input_dim|input_param)\s*(:|\{)", re.MULTILINE),
+        "this looks like a Caffe prototxt",
+    ),
     (re.compile(r"\A\s*\[(net|network|convolutional|maxpool)\]", re.MULTILINE), "this looks like a darknet .cfg file"),
     (re.compile(r"\A\s*(---|[A-Za-z_]+:\s*(#.*)?\n\s+(-\s|[A-Za-z_]+:))"), "this looks like YAML"),
     (re.compile(r"\A\s*[\[{]\s*(\"|\}|\])"), "this looks like JSON"),

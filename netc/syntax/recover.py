@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _WORD = re.compile(r'#[^\n]*|"[^"\n]*"|\w+|[{}()\[\]]|=>|->|\S')
 _BRACKET = re.compile(r'#[^\n]*|"[^"\n]*"|[{}()\[\]]')
@@ -28,8 +29,7 @@ def words(text: str) -> list[Word]:
     return [Word(m[0], m.start(), m.end()) for m in _WORD.finditer(text) if not m[0].startswith("#")]
 
 
-@dataclass(frozen=True, slots=True)
-class Unbalanced:
+class Unbalanced(NamedTuple):
     """A bracket without its partner. `other` is the bracket it met instead, None at the end of the text."""
 
     bracket: Word
@@ -52,8 +52,7 @@ def brackets(text: str, deepest: int) -> Unbalanced | Word | None:
     return Unbalanced(stack[-1], None) if stack else None
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A statement to set aside, `start` to `end`, and what to put in its place."""
 
     start: int

@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from netc.diagnostic import Diagnostic, Source, Span
 
-
 DEEPEST = 200
 """Brackets inside brackets, expressions inside expressions, and blocks inside blocks."""
 
@@ -19,7 +18,7 @@ DEEPEST = 200
 class At:
     """A place in the file."""
 
-    __slots__ = ("start", "end")
+    __slots__ = ("end", "start")
 
     def __init__(self, start: int, end: int) -> None:
         self.start, self.end = start, end
@@ -70,7 +69,7 @@ class Path(At):
 
 
 class Listing(At):
-    __slots__ = ("items", "depth")
+    __slots__ = ("depth", "items")
 
     def __init__(self, start: int, end: int, items: tuple[Expr, ...]) -> None:
         self.start, self.end, self.items = start, end, items
@@ -78,7 +77,7 @@ class Listing(At):
 
 
 class Index(At):
-    __slots__ = ("of", "index", "depth")
+    __slots__ = ("depth", "index", "of")
 
     def __init__(self, start: int, end: int, of: Expr, index: Expr) -> None:
         self.start, self.end, self.of, self.index = start, end, of, index
@@ -86,7 +85,7 @@ class Index(At):
 
 
 class Slice(At):
-    __slots__ = ("of", "low", "high", "depth")
+    __slots__ = ("depth", "high", "low", "of")
 
     def __init__(self, start: int, end: int, of: Expr, low: Expr | None, high: Expr | None) -> None:
         self.start, self.end, self.of, self.low, self.high = start, end, of, low, high
@@ -94,7 +93,7 @@ class Slice(At):
 
 
 class Negate(At):
-    __slots__ = ("of", "depth")
+    __slots__ = ("depth", "of")
 
     def __init__(self, start: int, end: int, of: Expr) -> None:
         self.start, self.end, self.of = start, end, of
@@ -102,7 +101,7 @@ class Negate(At):
 
 
 class Not(At):
-    __slots__ = ("of", "depth")
+    __slots__ = ("depth", "of")
 
     def __init__(self, start: int, end: int, of: Expr) -> None:
         self.start, self.end, self.of = start, end, of
@@ -112,7 +111,7 @@ class Not(At):
 class Binary(At):
     """Arithmetic, a comparison, `and`, `or`."""
 
-    __slots__ = ("op", "left", "right", "depth")
+    __slots__ = ("depth", "left", "op", "right")
 
     def __init__(self, start: int, end: int, op: str, left: Expr, right: Expr) -> None:
         self.start, self.end, self.op, self.left, self.right = start, end, op, left, right
@@ -122,7 +121,7 @@ class Binary(At):
 class Choice(At):
     """`then if test else other`."""
 
-    __slots__ = ("then", "test", "other", "depth")
+    __slots__ = ("depth", "other", "test", "then")
 
     def __init__(self, start: int, end: int, then: Expr, test: Expr, other: Expr) -> None:
         self.start, self.end, self.then, self.test, self.other = start, end, then, test, other
@@ -139,7 +138,7 @@ class Argument(At):
 class Call(At):
     """`conv(64, k=7)`; without parentheses `written` is false."""
 
-    __slots__ = ("name", "args", "written", "depth")
+    __slots__ = ("args", "depth", "name", "written")
 
     def __init__(self, start: int, end: int, name: Name, args: tuple[Argument, ...], written: bool = True) -> None:
         self.start, self.end, self.name, self.args, self.written = start, end, name, args, written
@@ -155,7 +154,7 @@ Expr: TypeAlias = Number | Dims | Text | Path | Listing | Index | Slice | Negate
 class Label(At):
     """`conv1`, `0` or `"denselayer{i + 1}"` before a colon. A quoted label is the whole path."""
 
-    __slots__ = ("text", "quoted")
+    __slots__ = ("quoted", "text")
 
     def __init__(self, start: int, end: int, text: str, quoted: bool) -> None:
         self.start, self.end, self.text, self.quoted = start, end, text, quoted
@@ -173,7 +172,7 @@ class Braces(At):
 class Fork(At):
     """`{ | a | b }`, or with a merge's name before it `add { | a | b }`, `skip { a }`."""
 
-    __slots__ = ("merge", "arms", "barred")
+    __slots__ = ("arms", "barred", "merge")
 
     def __init__(self, start: int, end: int, merge: Name | None, arms: tuple[Body, ...], barred: bool) -> None:
         self.start, self.end, self.merge, self.arms, self.barred = start, end, merge, arms, barred
@@ -230,7 +229,7 @@ class Targets(At):
 class Loop(At):
     """`for i, c in enumerate(rows)`."""
 
-    __slots__ = ("targets", "over")
+    __slots__ = ("over", "targets")
 
     def __init__(self, start: int, end: int, targets: Targets, over: Expr) -> None:
         self.start, self.end, self.targets, self.over = start, end, targets, over
@@ -239,7 +238,7 @@ class Loop(At):
 class Item(At):
     """One stage of a chain: a label, what it does, how often."""
 
-    __slots__ = ("label", "core", "times")
+    __slots__ = ("core", "label", "times")
 
     def __init__(self, start: int, end: int, label: Label | None, core: Core, times: Repeat | Loop | None) -> None:
         self.start, self.end, self.label, self.core, self.times = start, end, label, core, times
@@ -248,7 +247,7 @@ class Item(At):
 class Chain(At):
     """`sources` None: the chain takes what enters its body."""
 
-    __slots__ = ("sources", "items", "output")
+    __slots__ = ("items", "output", "sources")
 
     def __init__(
         self, start: int, end: int, sources: tuple[Path, ...] | None, items: tuple[Item, ...], output: Name | None
@@ -288,21 +287,21 @@ class Body(At):
 
 
 class Parameter(At):
-    __slots__ = ("name", "default")
+    __slots__ = ("default", "name")
 
     def __init__(self, start: int, end: int, name: Name, default: Expr | None) -> None:
         self.start, self.end, self.name, self.default = start, end, name, default
 
 
 class Use(At):
-    __slots__ = ("path", "names")
+    __slots__ = ("names", "path")
 
     def __init__(self, start: int, end: int, path: Text, names: tuple[Name, ...]) -> None:
         self.start, self.end, self.path, self.names = start, end, path, names
 
 
 class Block(At):
-    __slots__ = ("name", "params", "takes", "body")
+    __slots__ = ("body", "name", "params", "takes")
 
     def __init__(
         self, start: int, end: int, name: Name, params: tuple[Parameter, ...], takes: tuple[Name, ...], body: Body
@@ -311,7 +310,7 @@ class Block(At):
 
 
 class Type(At):
-    __slots__ = ("dtype", "dims")
+    __slots__ = ("dims", "dtype")
 
     def __init__(self, start: int, end: int, dtype: Name, dims: tuple[Expr, ...]) -> None:
         self.start, self.end, self.dtype, self.dims = start, end, dtype, dims
@@ -327,14 +326,14 @@ class Pair(At):
 class Port(At):
     """An `input` or an `output`."""
 
-    __slots__ = ("kind", "name", "type", "attrs")
+    __slots__ = ("attrs", "kind", "name", "type")
 
     def __init__(self, start: int, end: int, kind: str, name: Name, type: Type, attrs: tuple[Pair, ...]) -> None:
         self.start, self.end, self.kind, self.name, self.type, self.attrs = start, end, kind, name, type, attrs
 
 
 class Section(At):
-    __slots__ = ("kind", "target", "pairs")
+    __slots__ = ("kind", "pairs", "target")
 
     def __init__(self, start: int, end: int, kind: str, target: Name | None, pairs: tuple[Pair, ...]) -> None:
         self.start, self.end, self.kind, self.target, self.pairs = start, end, kind, target, pairs
@@ -344,7 +343,7 @@ Member: TypeAlias = Port | Section | Let | Default | Require | Chain
 
 
 class Net(At):
-    __slots__ = ("name", "params", "members")
+    __slots__ = ("members", "name", "params")
 
     def __init__(
         self, start: int, end: int, name: Name, params: tuple[Parameter, ...], members: tuple[Member, ...]
@@ -355,7 +354,7 @@ class Net(At):
 class Variant(At):
     """`net ResNet152 = ResNet(depths = [3, 8, 36, 3]) { ... }`."""
 
-    __slots__ = ("name", "base", "sections")
+    __slots__ = ("base", "name", "sections")
 
     def __init__(self, start: int, end: int, name: Name, base: Call, sections: tuple[Section, ...]) -> None:
         self.start, self.end, self.name, self.base, self.sections = start, end, name, base, sections
