@@ -154,9 +154,12 @@ def train(
     _writable(target)
     from netc.backends.weights import save
     from netc.training import data as source
+    from netc.training.task import task
     from netc.training.trainer import train as fit
 
-    loaded = source.load(data, graph, seed=seed, max_bad=share)
+    task(graph)  # what cannot be trained is refused before a minute is spent on reading pictures
+    # Pictures held out are the same for every seed, so that seeds can be compared.
+    loaded = source.load(data, graph, max_bad=share)
     _about(loaded)
     with _progress() as progress:
         result = fit(graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress)
