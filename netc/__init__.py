@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from netc.api import build, check, compile, load  # noqa: A004 -- the field's word for it
+    from netc.api import build, check, compile, load
     from netc.diagnostic import Diagnostic, Fault, SpecError
     from netc.graph import Graph
 

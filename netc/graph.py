@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from netc.diagnostic import Span
 from netc.op import Layer, Param
@@ -18,8 +18,7 @@ Color = Literal["rgb", "bgr", "gray"]
 Decode = Literal["softmax", "sigmoid", "argmax", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """What turns a picture into the tensor: `(pixel * scale - mean) / std`, pixel in 0..255 in `color` order."""
 
     resize: int | tuple[int, int] | None = None
@@ -32,8 +31,7 @@ class Recipe:
     std: tuple[float, ...] = (1.0,)
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A tensor that enters. `recipe` is None where the net does not take pictures."""
 
     name: str
@@ -42,8 +40,7 @@ class Input:
     recipe: Recipe | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A tensor that leaves under `name`; `value` is the input's or the node's name that feeds it."""
 
     name: str
@@ -56,8 +53,7 @@ class Output:
     train_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One layer applied. `inputs` are names of inputs or earlier nodes; `weights` is the path its tensors live under."""
 
     name: str
@@ -74,8 +70,7 @@ class Node:
         return self.weights != self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """A block's application: nodes `start` (included) to `stop` (excluded) stand under `name`. Region 0 is the net."""
 
     name: str
@@ -86,8 +81,7 @@ class Region:
     where: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """A fact about the symbols that every request has to meet."""
 
     expr: Expr

@@ -1,14 +1,23 @@
 """The sections `train`, `export` and `expect`: what their keys are and what they may hold."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Pydantic would evaluate every annotation's text, at each start.
 
-from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 Positive: TypeAlias = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Made:
+    """Marks a field whose value is a model already: it was validated where its call was read, so look at its type alone."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.is_instance_schema(get_args(source) or source)
 
 
 class _Section(BaseModel):
@@ -104,13 +113,13 @@ class WeightSource(_Section):
 class Train(_Section):
     """How a net is trained. `loss` and `metric` go by output, `init` and `lr_scale` by label."""
 
-    loss: dict[str, Loss]
+    loss: dict[str, Annotated[Loss, _Made()]]
     metric: dict[str, tuple[Metric, ...]] = {}
-    optimizer: Optimizer
-    schedule: Schedule = Constant()
+    optimizer: Annotated[Optimizer, _Made()]
+    schedule: Annotated[Schedule, _Made()] = Constant.model_construct()
     epochs: Annotated[int, Field(gt=0, le=1_000_000)] = 10
     batch: Annotated[int, Field(gt=0, le=1_000_000)] = 64
-    init: dict[str, WeightSource] = {}
+    init: dict[str, Annotated[WeightSource, _Made()]] = {}
     lr_scale: dict[str, NotNegative] = {}
 
 

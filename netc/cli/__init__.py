@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ def _run(args: list[str]) -> None:
     if len(args) > 1 and args[0] == "check" and not any(a.startswith("-") for a in args[1:]):
         # The everyday call takes no options: it starts a third sooner without the library that reads them.
         _put_off_plugins()
+        gc.disable()  # what a check builds lives until its end
         from netc.cli.check import check
 
         check(args[1:])

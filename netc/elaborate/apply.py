@@ -167,6 +167,8 @@ def _claimed(frame: Frame, path: Path, values: tuple[Value, ...]) -> tuple[Value
 
 def _arity(frame: Frame, cls: type[Layer], current: tuple[Value, ...], where: Span, said: str) -> bool:
     count = len(current)
+    if any(value.type is None for value in current):
+        return True  # reported where it went wrong, and who knows how many there would be
     if not cls.merges:
         if count != 1:
             frame.report(
@@ -211,6 +213,7 @@ def _bind_layer(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: 
     rule = env.rules
     while rule is not None:
         if rule.call.name.text == cls.kind:
+            frame.shared.budget.spend(8, (frame.unit.file, call))
             inner = Bound({}, {}, {}, [])
             _bind_call(frame, cls, rule.call, rule.env, prefix, inner)
             bound.poisoned |= inner.poisoned

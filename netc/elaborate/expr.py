@@ -58,7 +58,7 @@ def evaluate(expr: t.Expr, ctx: Context) -> Value:
     try:
         # A name is looked up through the lets around it, and a text is compared letter by letter.
         cost = (
-            ctx.env.depth >> 4 if isinstance(expr, t.Path) else len(expr.value) >> 6 if isinstance(expr, t.Text) else 0
+            ctx.env.depth >> 8 if isinstance(expr, t.Path) else len(expr.value) >> 6 if isinstance(expr, t.Text) else 0
         )
         ctx.unit.budget.spend(1 + cost, (ctx.unit.file, expr))
         return _evaluate(expr, ctx)

@@ -14,7 +14,7 @@ from netc.elaborate.files import Env, Unit
 from netc.elaborate.layers import Finding, validate
 from netc.elaborate.names import nearest
 from netc.elaborate.values import CallValue, Items, Size, Value, Word, kind_of, show
-from netc.sections import LOSSES, OPTIMIZERS, SCHEDULES, Expect, Export, Train, WeightSource
+from netc.sections import LOSSES, OPTIMIZERS, SCHEDULES, Expect, Export, Sgd, Train, WeightSource
 from netc.syntax import tree as t
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -201,7 +201,7 @@ def train(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Train |
         reader.wrong("N171", "`train` has no optimizer", where, "write optimizer = sgd(lr = 0.05, momentum = 0.9)")
     if found.errors > errors:
         # Check the plain keys as well, with stand-ins for what was reported.
-        stand_in = {"optimizer": {"kind": "sgd", "lr": 1.0}, "loss": {}}
+        stand_in = {"optimizer": Sgd.model_construct(lr=1.0), "loss": {}}
         rest = {k: v for k, v in values.items() if k not in ("optimizer", "schedule")}
         reader.model(Train, {**stand_in, **rest}, got.places, got.keys, where)
         return None
@@ -271,7 +271,7 @@ def export(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Export
                 got.places["dynamic"],
                 nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}",
             )
-    return made or Export()
+    return made or Export.model_construct()
 
 
 def expect(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Expect:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input, Output
@@ -124,7 +124,7 @@ def _input(graph: Graph) -> tuple[Input, ImageRecipe]:
             f"the input `{image.name}` {image.type} is not declared as a picture",
             help="write its contract after its type: `f32[N, 3, H, W] { scale = 1/255 }`",
         )
-    recipe = ImageRecipe(**asdict(image.recipe))
+    recipe = ImageRecipe(**image.recipe._asdict())
     if recipe.channels != image.type.c:
         raise Fault(
             "N511",

@@ -1,0 +1,112 @@
+"""What `parse` does about errors: broken statements are set aside, so that one run reports every independent error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lark import Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from netc.diagnostic import Diagnostic, Source, Span
+from netc.syntax.build import Refused
+from netc.syntax.mistakes import advice, pasted
+from netc.syntax.parse import LANGUAGE, LARGEST_FILE, empty, read, too_large
+from netc.syntax.recover import Damage, Unbalanced, Word, brackets, statement, words
+from netc.syntax.tree import DEEPEST, At, File
+
+_BUDGET = 2_000_000  # characters parsed again for recovery: a large file gets fewer second readings
+_MOST_ERRORS = 25
+
+
+def repaired(source: Source) -> File:
+    """The tree of a text without the statements that are none, and a diagnostic for each of those."""
+    text = source.text
+    if len(text) > LARGEST_FILE:
+        return _broken(source, too_large(Source(source.name, ""), len(text)))
+    foreign = pasted(text)
+    if foreign is not None:
+        file, error = read(source, text)
+        if file is None or error is not None:
+            start = len(text) - len(text.lstrip())
+            end = start + len(text[start : start + 40].split()[0])
+            return _broken(source, Diagnostic("N109", foreign.message, Span(source, start, end), help=foreign.help))
+    damaged: list[At] = []
+    diagnostics: list[Diagnostic] = []
+    rounds = min(_MOST_ERRORS, _BUDGET // max(1, len(text)))
+    wrong = brackets(text, DEEPEST)
+    while wrong is not None:
+        said = _bracket(source, wrong)
+        diagnostics.append(said)
+        round_ = isinstance(wrong, Unbalanced) and wrong.bracket.text in "()[]"
+        damage = statement(words(text), said.span.start) if round_ and len(diagnostics) < rounds else None
+        if damage is None or damage.end <= said.span.start:
+            return _broken(source, *diagnostics)
+        damaged.append(At(damage.start, damage.end))
+        text = _without(text, damage)
+        wrong = brackets(text, DEEPEST)
+    while True:
+        file, stopped = read(source, text)
+        if stopped is None:
+            break
+        error = _said(source, text, stopped)
+        diagnostics.append(error)
+        damage = statement(words(text), error.span.start) if len(diagnostics) < rounds else None
+        if damage is None or any(d.start <= damage.start and damage.end <= d.end for d in damaged):
+            return _broken(source, *diagnostics)
+        damaged.append(At(damage.start, damage.end))
+        text = _without(text, damage)
+    assert file is not None
+    found = (*file.diagnostics, *diagnostics)
+    if not file.statements and not found:
+        found = (empty(source),)
+    return replace(file, damaged=tuple(damaged), diagnostics=found)
+
+
+def _broken(source: Source, *diagnostics: Diagnostic) -> File:
+    return File(source, LANGUAGE, (), (), (At(0, len(source.text)),), diagnostics)
+
+
+def _without(text: str, damage: Damage) -> str:
+    gone = "".join("\n" if c == "\n" else " " for c in text[damage.start + len(damage.filler) : damage.end])
+    return text[: damage.start] + damage.filler + gone + text[damage.end :]
+
+
+def _bracket(source: Source, wrong: Unbalanced | Word) -> Diagnostic:
+    if isinstance(wrong, Word):
+        return Diagnostic(
+            "N105",
+            f"brackets are nested deeper than {DEEPEST}",
+            Span(source, wrong.start, wrong.end),
+            help="give the inner part a name: block part() { ... }",
+        )
+    bracket, other = wrong.bracket, wrong.other
+    span = Span(source, bracket.start, bracket.end)
+    if other is not None:
+        line = source.position(other.start)[0]
+        return Diagnostic(
+            "N106",
+            f"`{bracket.text}` is closed by `{other.text}` on line {line}",
+            span,
+            said="opened here",
+            help="close it where its part ends",
+        )
+    if bracket.text in "{([":
+        return Diagnostic("N106", f"this `{bracket.text}` is never closed", span, help="close it where its part ends")
+    return Diagnostic("N106", f"this `{bracket.text}` closes nothing", span, help="take it out, or open its partner")
+
+
+def _said(source: Source, text: str, error: UnexpectedInput | Refused) -> Diagnostic:
+    if isinstance(error, Refused):
+        return Diagnostic(error.code, error.message, Span(source, error.start, error.end), help=error.help)
+    if isinstance(error, UnexpectedToken):
+        token: Token = error.token
+        ended = token.type == "$END"
+        start = len(text.rstrip()) if ended else token.start_pos or 0
+        found = "" if ended else str(token)
+        accepts: set[str] = error.accepts or error.expected or set()
+    else:
+        assert isinstance(error, UnexpectedCharacters)
+        start, found = error.pos_in_stream, text[error.pos_in_stream]
+        accepts = set(error.allowed or ())
+    said = advice(text, start, found, accepts)
+    return Diagnostic("N101", said.message, Span(source, start, start + max(1, len(found))), help=said.help)
