@@ -1,0 +1,223 @@
+"""From a graph and its weights to one verified ONNX file that carries its own contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from netc import passes
+from netc.atomic import replacing
+from netc.backends import manifest as contract
+from netc.backends import onnx
+from netc.backends import weights as stored
+from netc.backends.verify import BOUND, MEASURE, SEED, Parity, kaiming, reference
+from netc.backends.verify import verify as measure
+from netc.backends.weights import Array, Weights
+from netc.diagnostic import Fault
+from netc.graph import Graph
+from netc.ops.bn import Bn
+from netc.passes.deploy import deploy
+from netc.passes.fold_batch_norm import fold_batch_norm
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left: the file, what is in it, and how far it lies from float64 torch (None: not measured)."""
+
+    path: Path
+    net: str
+    size_bytes: int
+    sha256: str
+    opset: int
+    nodes: int
+    folded: int
+    parity: Parity | None
+
+    @property
+    def record_path(self) -> Path:
+        """Where the measured figures are: `OUT.onnx.verify.json`."""
+        return self.path.with_name(f"{self.path.name}.verify.json")
+
+    def record(self) -> dict[str, Any]:
+        """The build as JSON values; a figure that does not exist is null."""
+        found: dict[str, Any] = {
+            "schema": 1,
+            "net": self.net,
+            "file": self.path.name,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "opset": self.opset,
+            "nodes": self.nodes,
+            "folded": self.folded,
+            "verdict": "not verified",
+            "versions": contract.versions(),
+        }
+        if self.parity is None:
+            return found
+        return {**found, "verdict": "passed", "parity": _measured(self.parity)}
+
+    def lines(self) -> list[str]:
+        """The build for people."""
+        folded = f", {self.folded} batch norms folded" if self.folded else ""
+        said = [f"{self.path}: {self.size_bytes / 2**20:.1f} MiB, opset {self.opset}, {self.nodes} nodes{folded}"]
+        if self.parity is None:
+            return [*said, "not verified"]
+        said.append(f"verified against float64 torch: {_words(self.parity)}")
+        if self.parity.probe is not None:
+            said.append("these weights' output hardly depends on the input, so Kaiming weights were tried as well:")
+            said.append(f"verified against float64 torch: {_words(self.parity.probe)}")
+        return said
+
+
+def build(
+    graph: Graph,
+    weights: Weights,
+    out: str | os.PathLike[str],
+    *,
+    verify: bool = True,
+    opset: int | None = None,
+    fold: bool = True,
+    verify_data: Array | Mapping[str, Array] | None = None,
+) -> Built:
+    """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
+
+    Equal arguments give an equal ONNX file. Weights of training heads may be missing. `verify_data` are real inputs to
+    verify on too: an array after the recipe, or one for each input.
+
+    Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
+    as weights' `check`, the passes, onnx's `write`, verify's functions and `netc.atomic.replacing` do. Then nothing is
+    left behind, and an older `out` is as it was.
+    """
+    opset = graph.export.opset if opset is None else opset
+    net, _ = deploy(graph, weights)
+    _refuse_unbuilt(net)
+    wanted = {name for name, _ in net.parameters()}
+    weights = stored.fitted({name: array for name, array in weights.items() if name in wanted}, net)
+    pipeline = [each for each in passes.PIPELINE if fold or each is not fold_batch_norm]
+    small, small_weights = passes.run(net, weights, pipeline)
+    with replacing(out) as file:
+        onnx.write(small, small_weights, file, opset=opset)
+        file.flush()
+        batch = next((i.type.batch for i in net.inputs if isinstance(i.type.batch, int)), 1)
+        if verify:
+            cases = reference(net, weights, data=verify_data)
+            parity = measure(file.name, net, weights, cases)
+            if not parity.telling and parity.worst.excess <= 1:
+                parity = replace(parity, probe=_probe(net, opset, pipeline, Path(file.name)))
+            _refuse_unlike(net, parity)
+        else:
+            cases, parity = reference(net, weights, samples=batch, every_size=False), None
+        first = cases[0]
+        spreads = {a.output: a.spread for a in parity.agreements} if parity is not None else {}
+        made = contract.manifest(
+            net,
+            weights_sha256=stored.digest(weights),
+            golden=contract.golden(SEED, first.feed, first.answers, spreads, batch),
+            measure=MEASURE,
+            bound=BOUND,
+            verified=verify,
+        )
+        onnx.append_metadata(file, contract.metadata(made))
+        size = file.tell()
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType] -- it reads
+    folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
+    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity)
+    with replacing(built.record_path) as file:
+        file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
+    return built
+
+
+def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
+    # The same road with weights that show what the given ones hide; its file lies beside the target and goes at once.
+    weights = kaiming(net)
+    path = beside.with_name(f"{beside.name}.probe")
+    try:
+        onnx.write(*passes.run(net, weights, pipeline), path, opset=opset)
+        return measure(path, net, weights, reference(net, weights))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_unbuilt(net: Graph) -> None:
+    export = net.export
+    if export.precision != "f32":
+        raise Fault(
+            "N424",
+            f"{net.name}: export precision = {export.precision} is not built yet, only f32",
+            help="leave `precision` out of the export section",
+        )
+    unbuilt = [word for word in export.embed if word != "labels"]
+    if unbuilt:
+        raise Fault(
+            "N424",
+            f"{net.name}: export embed = {unbuilt[0]} is not built yet: the runtime does it, as the manifest says",
+            help=f"leave `{unbuilt[0]}` out of `embed`",
+        )
+    symbols = net.symbols()
+    if export.dynamic is None:
+        return
+    for name in symbols:
+        if name not in export.dynamic:
+            raise Fault(
+                "N424",
+                f"{net.name}: {name} is not in export dynamic, and a symbol made a number at export is not built yet",
+                help=f"add {name} to `dynamic`, or write a number in the input's type",
+            )
+    for name in export.dynamic:
+        if name not in symbols:
+            raise Fault("N424", f"{net.name}: export dynamic names {name}, which is no symbol of an input")
+
+
+def _refuse_unlike(net: Graph, parity: Parity) -> None:
+    if parity.passed:
+        return
+    if parity.worst.excess <= 1:
+        assert parity.probe is not None
+        _refuse_unlike(net, replace(parity.probe, probe=None))
+        raise Fault("N430", f"{net.name}: the outputs hardly depend on the input, with Kaiming weights neither")
+    worst = parity.worst
+    at = "".join(f", {name} = {size}" for name, size in worst.sizes.items())
+    found = worst.reason or f"parity is {worst.figure:.2e}, and {worst.allowed:.0e} is allowed"
+    raise Fault(
+        "N430",
+        f"{net.name}: output {worst.output} ({worst.origin} inputs{at}): {found}; the file was not kept",
+        help="look at the weights first; --no-verify writes the file unverified",
+    )
+
+
+def _words(parity: Parity) -> str:
+    worst = parity.worst
+    at = "".join(f", {name} = {size}" for name, size in worst.sizes.items())
+    own = f"; float32 torch itself {worst.own:.1e}" if worst.own else ""
+    return f"parity {worst.figure:.1e}, {worst.allowed:.0e} allowed (output {worst.output}{at}{own})"
+
+
+def _measured(parity: Parity) -> dict[str, Any]:
+    return {
+        "measure": MEASURE,
+        "bound": parity.bound,
+        "figure": _finite(parity.figure),
+        "measured": [
+            {
+                "output": each.output,
+                "inputs": each.origin,
+                "sizes": dict(each.sizes),
+                "figure": _finite(each.figure),
+                "spread": each.spread,
+                "float32_torch": each.own or None,
+            }
+            for each in parity.agreements
+        ],
+        "kaiming": None if parity.probe is None else _measured(parity.probe),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None

@@ -1,0 +1,39 @@
+"""The net as it is deployed: without the outputs that only training has, and without what they alone need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from netc.backends.weights import Weights
+from netc.graph import Graph
+from netc.passes.rewriting import needed, readers, rewritten
+from netc.tensor import Expr, TensorType
+
+
+def deploy(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
+    """Drop `only = train` outputs, the nodes and the inputs that feed nothing else, and their weights.
+
+    An input stays where it alone gives a symbol its size.
+    """
+    outputs = tuple(output for output in graph.outputs if not output.train_only)
+    nodes = [node if node.name in graph.deployed else None for node in graph.nodes]
+    smaller = rewritten(replace(graph, outputs=outputs), nodes, {})
+    read = readers(smaller)
+    spoken = _symbols(node.type for node in smaller.nodes) | _named(r.expr for r in graph.requires)
+    spoken -= _symbols(i.type for i in graph.inputs if read[i.name])
+    inputs = tuple(i for i in graph.inputs if read[i.name] or _symbols([i.type]) & spoken)
+    smaller = replace(smaller, inputs=inputs)
+    return smaller, needed(weights, smaller)
+
+
+def _symbols(types: Iterable[TensorType]) -> set[str]:
+    return {name for type in types for size in type.dims if not isinstance(size, int) for name in size.symbols()}
+
+
+def _named(exprs: Iterable[Expr]) -> set[str]:
+    # Every text in the trees: operators too, which are no symbol's name.
+    found: set[str] = set()
+    for expr in exprs:
+        found |= _named(expr) if isinstance(expr, list) else {expr} if isinstance(expr, str) else set()
+    return found
