@@ -31,7 +31,7 @@ from netc.ops.avgpool import Avgpool
 from netc.ops.conv import Conv
 from netc.sections import Export
 from netc.tensor import Symbol
-from netc_runtime.golden import golden_difference, golden_feed
+from netc_runtime.golden import golden_difference, golden_feed, golden_input
 from netc_runtime.manifest import Manifest
 from tests.graphs import Net, randomised, resnet
 
@@ -88,8 +88,7 @@ def test_seeded_inputs_are_the_runtimes_golden_ones() -> None:
     graph = net.graph(y=net("add", "left", "right"))
     (case,) = reference(graph, {})
     for seed, name in enumerate(("left", "right")):
-        expected = np.random.RandomState(seed).standard_normal((8, 3, 4, 4)).astype(np.float32)
-        assert np.array_equal(case.feed[name], expected)
+        assert np.array_equal(case.feed[name], golden_input(seed, (8, 3, 4, 4)))
     assert np.array_equal(case.answers["y"], np.float64(case.feed["left"]) + np.float64(case.feed["right"]))
 
 

@@ -26,6 +26,7 @@ from netc.backends.weights import Array, Weights
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
 from netc.tensor import Expr, Side, Symbol, at
+from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import ManifestError, evaluate
 
@@ -138,7 +139,7 @@ def reference(
     sizes = _sizes(graph)
     feeds: list[tuple[Literal["seeded", "data"], Mapping[str, int], dict[str, Array]]] = []
     for each in sizes if every_size else sizes[:1]:
-        feed = {i.name: _normal(seed + n, _shape(i, count, each)) for n, i in enumerate(graph.inputs)}
+        feed = {i.name: golden_input(seed + n, _shape(i, count, each)) for n, i in enumerate(graph.inputs)}
         feeds.append(("seeded", each, feed))
     if data is not None:
         feeds.append(("data", *_given(graph, data, batch)))
@@ -298,11 +299,6 @@ def _answers(graph: Graph, network: torch.nn.Module, feed: Mapping[str, Array], 
             for name, value in cast(dict[str, torch.Tensor], answer).items():
                 parts[name].append(value.numpy())
     return {name: np.concatenate(each) for name, each in parts.items()}
-
-
-def _normal(seed: int, shape: Sequence[int]) -> Array:
-    # numpy promises that RandomState's stream never changes; the runtime makes the golden input by the same line.
-    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
 
 
 def _shape(tensor: Input, count: int, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, ImageRecipe, Input, Manifest, Output, Parity, Requirement
 
 DTYPES = {"f32": TensorProto.FLOAT, "f64": TensorProto.DOUBLE, "i64": TensorProto.INT64}
@@ -105,7 +106,7 @@ def save_linear(tmp_path: Path, linear: Linear) -> Callable[..., Path]:
 @pytest.fixture
 def digits(save_linear: Callable[..., Path], linear_manifest: Callable[..., Manifest], linear: Linear) -> Path:
     """The linear model with its manifest and a golden example worked in numpy."""
-    x = np.random.RandomState(11).standard_normal((2, 1, 4, 4)).astype(np.float32)
+    x = golden_input(11, (2, 1, 4, 4))
     flat = linear(x).reshape(-1)
     samples = {"scores": tuple((index, round(float(flat[index]), 4)) for index in (0, 2, 5))}
     golden = Golden(11, {"image": (2, 1, 4, 4)}, samples, 1e-3)
