@@ -8,13 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # More pytest arguments: make unit ARGS="-k conv -x"
 ARGS ?=
 
-.PHONY: help demo install dev oracle test test-long lint types floors unit clean
+.PHONY: help demo install dev oracle test test-long lint types floors unit docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       train LeNet-5 on the bundled digits, compile it, read ten pictures'
 	@echo 'make test       style, types, floors and tests (make lint, types, floors, unit: one of them)'
 	@echo 'make test-long  the tests that take minutes'
+	@echo 'make docs       the pages that show what netc prints'
 	@echo 'make install    the two packages in $(VENV), for use'
 	@echo 'make dev        and what the tests need'
 	@echo 'make clean      remove what make made, $(VENV) included'
@@ -43,6 +44,9 @@ unit: dev oracle
 
 test-long: dev oracle
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
+
+docs: install
+	$(BIN)/python docs/make_errors.py
 
 clean:
 	rm -rf $(VENV) .oracle build dist .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache

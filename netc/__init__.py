@@ -3,12 +3,11 @@
 Public names are loaded on first use, so that `import netc` costs nothing that is not needed.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from netc.api import build, check, compile, load
     from netc.diagnostic import Diagnostic, Fault, SpecError
     from netc.graph import Graph
@@ -27,8 +26,10 @@ _HOMES = {
 __all__ = ["Diagnostic", "Fault", "Graph", "SpecError", "__version__", "build", "check", "compile", "load"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name in _HOMES:
+        from importlib import import_module
+
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'netc' has no attribute {name!r}")
 

@@ -1,10 +1,11 @@
 """The pipeline on one page: a spec's text is checked, compiled to torch, trained, and built into ONNX.
 
-Whatever a user wrote wrong is a value (`Checked.diagnostics`); `load`, `compile` and `build` raise SpecError with all of them.
+What a spec has wrong is a value (`Checked.diagnostics`); `load`, `compile` and `build` raise SpecError with all of it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class Checked:
     graphs: Mapping[str, Graph]
     nets: tuple[str, ...]
     dropped: int = 0
+    asked: str | None = None
+    """The one net that was to be checked."""
 
     @property
     def ok(self) -> bool:
@@ -45,13 +48,24 @@ class Several(Exception):
 
     def __init__(self, spec: str, nets: Sequence[str], asked: str | None) -> None:
         self.spec, self.nets, self.asked = spec, tuple(nets), asked
-        if asked is not None:
-            help_ = nearest(asked, nets) or f"its nets are {', '.join(nets)}"
-            super().__init__(f"{spec} has no net `{asked}`: {help_}")
+        if asked is not None and asked in nets:
+            words = (
+                f"net `{asked}` of {spec} takes arguments without a default: "
+                f"a variant of it, `net Name = {asked}(...)`, gives them"
+            )
+        elif asked is not None:
+            words = f"{spec} has no net `{asked}`"
+            if nets:
+                words += f": {nearest(asked, nets) or _listed(nets)}"
         elif nets:
-            super().__init__(f"{spec} has {len(nets)} nets; name one: " + ", ".join(f"{spec}:{n}" for n in nets))
+            words = f"{spec} has {len(nets)} nets; name one: " + ", ".join(f"{spec}:{n}" for n in nets)
         else:
-            super().__init__(f"{spec} has no net")
+            words = f"{spec} has no net"
+        super().__init__(words)
+
+
+def _listed(nets: Sequence[str]) -> str:
+    return f"its net is {nets[0]}" if len(nets) == 1 else f"its nets are {', '.join(nets)}"
 
 
 def split(target: str) -> tuple[str, str | None]:
@@ -62,14 +76,22 @@ def split(target: str) -> tuple[str, str | None]:
 
 def specs(path: Path) -> list[Path]:
     """The specs that a path names: itself, or a folder's `*.cnn`, sorted."""
-    return sorted(path.glob("*.cnn")) if path.is_dir() else [path]
+    return sorted(path.glob("*.cnn")) if is_folder(path) else [path]
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there. What no file can be called is none, too."""
+    return os.path.isdir(path)  # noqa: PTH112 -- Path.is_dir raises for a name that is too long
 
 
 def check(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Checked:
-    """Check a file `SPEC[:NET]`: syntax, names, shapes, sections and expectations. Never raises for what a user wrote."""
+    """Check a file `SPEC[:NET]`: syntax, names, shapes, sections and expectations. What it says wrong is in the result.
+
+    Raises Several where the file has no net of the name that is asked for.
+    """
     name, net = split(str(target))
     path = Path(name)
-    source = read(path, _shown(path))
+    source = read(path, path.as_posix())
     if isinstance(source, Diagnostic):
         return Checked(name, (source,), {}, ())
     return check_text(source, path, net=net, search=search, limits=limits)
@@ -83,39 +105,41 @@ def check_text(
     search: Sequence[Path] = (),
     limits: Limits | None = None,
 ) -> Checked:
-    """Check a text. `path` is where it lies, for what it uses; without one it uses nothing but `std/`."""
+    """Check a text. `path` is where it lies, for what it uses; without one it uses nothing but `std/`.
+
+    Raises Several as `check` does.
+    """
     found = Diagnostics()
     done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits)
     if net is not None and net not in done.nets and not found.errors:
         raise Several(source.name, tuple(done.nets), net)
-    return Checked(source.name, tuple(found.found), done.graphs, tuple(done.nets), found.dropped)
-
-
-def _shown(path: Path) -> str:
-    return path.as_posix()
+    return Checked(source.name, tuple(found.found), done.graphs, tuple(done.nets), found.dropped, net)
 
 
 def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Graph:
     """The one net that `SPEC[:NET]` names, checked.
 
-    Raises SpecError with every finding, and Several where the file has other than one net and none is named.
+    Raises SpecError with every finding, and Several where none is named and other than one fits, or it does not.
     """
     checked = check(target, search=search, limits=limits)
     if not checked.ok:
         raise SpecError(checked.diagnostics)
     net = split(str(target))[1]
-    if net is None and len(checked.nets) != 1:
-        raise Several(checked.name, checked.nets, None)
-    graph = checked.graphs.get(net or checked.nets[0])
+    if net is None and len(checked.graphs) > 1:
+        raise Several(checked.name, tuple(checked.graphs), None)
+    if net is None and not checked.graphs:
+        raise Several(checked.name, checked.nets, checked.nets[0] if checked.nets else None)
+    graph = checked.graphs.get(net or next(iter(checked.graphs)))
     if graph is None:
-        raise Several(checked.name, tuple(checked.graphs), net or checked.nets[0])
+        raise Several(checked.name, checked.nets, net)
     return graph
 
 
 def compile(target: str | Path, *, weights: str | Path | Mapping[str, np.ndarray[Any, Any]] | None = None) -> nn.Module:
-    """The net as a torch module, in train mode like any new module; its source is what `netc build --emit torch` writes.
+    """The net as a torch module, in train mode like any new one; its source is what `netc build --emit torch` writes.
 
-    `weights` is a safetensors file or a mapping of `state_dict` names; without it the weights are torch's initial ones.
+    `weights` is a safetensors file or a mapping of `state_dict` names to arrays, copied, or to tensors on the CPU;
+    without it the weights are torch's initial ones.
     Raises SpecError, Several, and Fault N4xx for weights that do not fit.
     """
     graph = load(target)
@@ -132,9 +156,9 @@ def weights_of(
 
     if isinstance(weights, str | Path):
         return stored.load(Path(weights), graph)
-    found = dict(weights)
-    stored.check(found, graph)
-    return found
+    import numpy as np
+
+    return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph)
 
 
 def build(

@@ -43,12 +43,13 @@ def per_side(value: int | tuple[int, ...], rank: int, at: str) -> tuple[int, ...
     if isinstance(value, int):
         return (value,) * rank
     if len(value) != rank:
+        given = "one number" if len(value) == 1 else f"{len(value)} numbers"
         sides = "one side" if rank == 1 else f"{rank} sides"
         raise Reject(
             "N204",
-            f"`{at}` has {len(value)} numbers, but the image has {sides}",
+            f"`{at}` has {given}, but the image has {sides}",
             at=at,
-            help=f"write {at}={value[0]}, or {rank} numbers",
+            help=f"write {at}={value[0]}" + (f", or {rank} numbers" if rank > 1 else ""),
         )
     return tuple(value)
 

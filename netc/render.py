@@ -13,10 +13,11 @@ from netc.diagnostic import Diagnostic, Source, Span
 
 SCHEMA = 1
 Piece: TypeAlias = tuple[str, str]
-"""A style (`error`, `warning`, `place`, `mark`, `second`, `help`, or nothing) and a text."""
+"""A style (`error`, `warning`, `place`, `second`, `help`, or nothing) and a text."""
 Line: TypeAlias = list[Piece]
 
-_WIDEST = 160  # columns of a source line that are shown around a mark
+_WIDEST = 160  # characters of a source line that are shown around a mark
+_BEFORE = 40  # of them before the mark, where the line is longer
 
 
 class _Mark(NamedTuple):
@@ -33,25 +34,23 @@ def plain(lines: Iterable[Line]) -> str:
 def text(diagnostic: Diagnostic) -> list[Line]:
     """One finding as an editor's neighbour would explain it: message, place with carets, way here, way out."""
     style = diagnostic.severity
-    lines: list[Line] = [
-        [(style, f"{diagnostic.severity}[{diagnostic.code}]"), ("", f": {_clean(diagnostic.message)}")]
-    ]
+    lines: list[Line] = [[(style, f"{diagnostic.severity}[{diagnostic.code}]"), ("", f": {clean(diagnostic.message)}")]]
     marks = [
         _Mark(diagnostic.span, diagnostic.said, True),
         *(_Mark(label.span, label.text, False) for label in diagnostic.labels),
     ]
     width = max((len(str(m.span.line)) for m in marks), default=1)
-    sources: dict[str, list[_Mark]] = {}
+    sources: dict[tuple[str, str], list[_Mark]] = {}
     for mark in marks:
-        sources.setdefault(mark.span.source.name, []).append(mark)
-    for number, (_, group) in enumerate(sources.items()):
+        sources.setdefault((mark.span.source.name, mark.span.source.text), []).append(mark)
+    for number, group in enumerate(sources.values()):
         arrow = "-->" if number == 0 else ":::"
-        lines.append([("place", f"  {arrow} {_place(group[0].span)}")])
+        lines.append([("place", f"  {arrow} {clean(_place(group[0].span))}")])
         if group[0].span.source.text:
             lines.extend(_excerpt(group[0].span.source, group, width, style))
-    lines.extend([("place", " " * (width + 1) + " = "), ("", _clean(note))] for note in diagnostic.notes)
+    lines.extend([("place", " " * (width + 1) + " = "), ("", clean(note))] for note in diagnostic.notes)
     if diagnostic.help:
-        lines.append([("place", " " * (width + 1) + " = "), ("help", "help: "), ("", _clean(diagnostic.help))])
+        lines.append([("place", " " * (width + 1) + " = "), ("help", "help: "), ("", clean(diagnostic.help))])
     return lines
 
 
@@ -59,9 +58,9 @@ def _place(span: Span) -> str:
     return str(span) if span.source.text else span.source.name
 
 
-def _clean(words: str) -> str:
-    # A stranger's text must not drive the terminal: control characters are shown, never sent.
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+def clean(words: str) -> str:
+    """A stranger's words on one line: what would drive the terminal is shown, never sent."""
+    return words if words.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 def _excerpt(source: Source, marks: Sequence[_Mark], width: int, style: str) -> list[Line]:
@@ -74,23 +73,43 @@ def _excerpt(source: Source, marks: Sequence[_Mark], width: int, style: str) -> 
         if before is not None and number > before + 1:
             lines.append([("place", " " * width + " ...")])
         before = number
-        whole = source.line(number)
-        first = min(m.span.column for m in by_line[number])
-        shift = max(0, first - 40) if len(whole) > _WIDEST else 0
-        shown = "".join(c if c.isprintable() else " " for c in whole)[shift : shift + _WIDEST]
-        lines.append([("place", f" {number:>{width}} | "), ("", shown)])
-        for mark in sorted(by_line[number], key=lambda m: -m.span.column):
-            column = mark.span.column - shift
-            end = min(len(whole) - shift, column - 1 + mark.span.end - mark.span.start, _WIDEST)
-            carets = ("^" if mark.primary else "-") * max(1, end - column + 1)
-            marked = style if mark.primary else "second"
-            lines.append(
-                [
-                    ("place", f" {'':>{width}} | "),
-                    (marked, " " * (column - 1) + carets + (f" {_clean(mark.text)}" if mark.text else "")),
-                ]
-            )
+        for shift, group in _windows(source.line(number), by_line[number]):
+            lines.append([("place", f" {number:>{width}} | "), ("", _shown(source.line(number), shift))])
+            lines.extend(_carets(source.line(number), mark, shift, width, style) for mark in group)
     return lines
+
+
+def _windows(whole: str, marks: Sequence[_Mark]) -> list[tuple[int, list[_Mark]]]:
+    # The parts of a line that are shown, by first character, and their marks from right to left; a short line is one.
+    found: list[tuple[int, list[_Mark]]] = []
+    for mark in sorted(marks, key=lambda m: m.span.column):
+        if not found or (len(whole) > _WIDEST and mark.span.column > found[-1][0] + _WIDEST):
+            found.append((max(0, mark.span.column - 1 - _BEFORE) if len(whole) > _WIDEST else 0, []))
+        found[-1][1].insert(0, mark)
+    return found
+
+
+def _shown(whole: str, shift: int) -> str:
+    part = whole[shift : shift + _WIDEST].replace("\t", " ")
+    return part if part.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in part)
+
+
+def _carets(whole: str, mark: _Mark, shift: int, width: int, style: str) -> Line:
+    shown = _shown(whole, shift)
+    start = mark.span.column - 1 - shift
+    end = min(start + mark.span.end - mark.span.start, len(shown))
+    carets = ("^" if mark.primary else "-") * max(1, _columns(shown[start:end]))
+    words = " " * _columns(shown[:start]) + carets + (f" {clean(mark.text)}" if mark.text else "")
+    return [("place", f" {'':>{width}} | "), (style if mark.primary else "second", words)]
+
+
+def _columns(part: str) -> int:
+    """How many columns of a terminal a text takes: Chinese characters and most pictures take two, accents none."""
+    if part.isascii():
+        return len(part)
+    from unicodedata import category, east_asian_width
+
+    return sum(0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in ("W", "F") else 1 for c in part)
 
 
 def summary(diagnostics: Sequence[Diagnostic], dropped: int = 0) -> str:
@@ -128,14 +147,22 @@ def record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def as_json(value: dict[str, Any]) -> str:
     """A result as one line of JSON with the schema's number."""
-    return json.dumps({"schema": SCHEMA, **value}, ensure_ascii=True, sort_keys=False)
+    return _dumped({"schema": SCHEMA, **value})
+
+
+def _dumped(value: Any) -> str:
+    # Pure ASCII; the one control character that JSON leaves as it is goes the way of the others.
+    return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def github(diagnostic: Diagnostic) -> str:
     """A workflow command that GitHub shows beside the line."""
     line, column = diagnostic.span.source.position(diagnostic.span.start)
-    message = diagnostic.message + (f"\nhelp: {diagnostic.help}" if diagnostic.help else "")
-    place = f"file={_property(diagnostic.span.source.name)},line={line},col={column},title=netc {diagnostic.code}"
+    words = [diagnostic.message, f"help: {diagnostic.help}"] if diagnostic.help else [diagnostic.message]
+    message = "\n".join(clean(each) for each in words)
+    place = (
+        f"file={_property(clean(diagnostic.span.source.name))},line={line},col={column},title=netc {diagnostic.code}"
+    )
     return f"::{diagnostic.severity} {place}::{_data(message)}"
 
 
@@ -149,12 +176,18 @@ def _property(value: str) -> str:
 
 def sarif(diagnostics: Sequence[Diagnostic], version: str) -> str:
     """A SARIF 2.1.0 log, for code scanning."""
+    from urllib.parse import quote
 
     def location(span: Span, words: str = "") -> dict[str, Any]:
         line, column = span.source.position(span.start)
         end_line, end_column = span.source.position(span.end)
         region = {"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column}
-        found: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": span.source.name}, "region": region}}
+        found: dict[str, Any] = {
+            "physicalLocation": {
+                "artifactLocation": {"uri": quote(span.source.name, errors="surrogateescape")},
+                "region": region,
+            }
+        }
         return {**found, "message": {"text": words}} if words else found
 
     results = [
@@ -171,6 +204,6 @@ def sarif(diagnostics: Sequence[Diagnostic], version: str) -> str:
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
     }
-    return json.dumps(log, ensure_ascii=True)
+    return _dumped(log)

@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: Pydantic would evaluate every annotation's text, at each start.
 
-
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator

@@ -125,7 +125,7 @@ REFUSED: list[Refusal] = [
     ),
     (
         ("upconv", {"c": 8, "k": 3, "out_pad": (0,)}, (image(8, 9, 9),)),
-        ("N204", "out_pad", "`out_pad` has 1 numbers, but", "out_pad=0"),
+        ("N204", "out_pad", "`out_pad` has one number, but", "out_pad=0"),
     ),
     (
         ("subsample", {"stride": (2, 2)}, (image(8, 9, 9, 9),)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import os
@@ -10,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import StringIO
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -23,12 +23,14 @@ from netc.cli.codes import (
     UNREAD,
     USAGE,
     CodeError,
+    OutputError,
     TerminatedError,
     UsageFault,
 )
 
-_PACKAGES = frozenset({"torch", "onnx", "onnxruntime", "safetensors", "numpy", "netc_runtime", "PIL", "rich"})
-_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENOMEM)
+_DISTRIBUTIONS = {"PIL": "pillow", "netc_runtime": "netc-runtime", "onnxruntime": "onnxruntime-gpu"}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MACHINE = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,14 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     reads the output, 143 terminated.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    previous = _on_terminate()
+    previous, collecting = _on_terminate(), gc.isenabled()
     try:
         _run(args)
-        sys.stdout.flush()
+        from netc.cli.terminal import flush
+
+        flush()
         return FINE
     except BaseException as error:
         return _code_of(error)
     finally:
+        if collecting:
+            gc.enable()  # for whoever called us from Python
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
 
@@ -59,9 +65,19 @@ def _run(args: list[str]) -> None:
 
         check(args[1:])
         return
+    if args[:1] == ["predict"]:
+        args = ["predict", "--", *args[1:]]  # all that follows is the runtime's to read, a `--` included
+    from typer.main import get_command
+
     from netc.cli.app import app
 
-    app(args=args, prog_name="netc", standalone_mode=False)
+    command = get_command(app)
+    if "_NETC_COMPLETE" in os.environ:  # a shell asks what could come next
+        command.main([], "netc", standalone_mode=False)
+        return
+    # Not command.main: it has exit codes of its own for Ctrl-C and for a reader that went away.
+    with command.make_context("netc", args) as context:
+        command.invoke(context)
 
 
 def _put_off_plugins() -> None:
@@ -83,8 +99,10 @@ def _put_off_plugins() -> None:
             del sys.modules[name]
         return getattr(import_module(name), attribute)
 
-    stand_in.__dict__["__getattr__"] = real
-    stand_in.__dict__["entry_points"] = lambda **wanted: real("entry_points")(**wanted)
+    def entry_points(**wanted: str) -> Any:
+        return real("entry_points")(**wanted)
+
+    stand_in.__dict__.update({"__getattr__": real, "entry_points": entry_points})
     sys.modules[name] = stand_in
 
 
@@ -100,52 +118,94 @@ def _on_terminate() -> Any:
 
 def _code_of(error: BaseException) -> int:
     """Say what an exception means to the user, and give its exit code."""
-    from netc.api import Several
-    from netc.cli.terminal import err, say, say_findings
-    from netc.diagnostic import Fault, SpecError
+    from netc.cli.terminal import hush, say
 
     match error:
         case CodeError():
             return error.code
-        case SpecError():
-            say_findings(error.diagnostics)
-            return INPUT
-        case Several() | UsageFault():
-            say("", str(error), "")
-            return USAGE
-        case Fault():
-            say(error.code, error.message, error.help)
-            return error.exit_code
         case KeyboardInterrupt():
             return INTERRUPTED
         case TerminatedError():
             return TERMINATED
         case SystemExit():
-            return error.code if isinstance(error.code, int) else USAGE
+            return error.code if isinstance(error.code, int) else USAGE if error.code else FINE
+        case UsageFault():
+            say("", str(error))
+            return USAGE
         case BrokenPipeError():
-            # Python flushes standard output once more at exit; let that go nowhere.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            hush(sys.stdout)
             return UNREAD
-        case ModuleNotFoundError() if (error.name or "").partition(".")[0] in _PACKAGES:
-            package = (error.name or "").partition(".")[0]
-            say("", f"the package `{package}` is not installed", "pip install netc brings all that netc needs")
+        case OutputError():
+            hush(sys.stdout)
+            say("", str(error))
+            return ENVIRONMENT
+        case ImportError() if _is_strange(error.name):
+            _say_import(error)
             return ENVIRONMENT
         case OSError() if error.errno in _MACHINE:
-            say("", f"{error.filename or 'the disk'}: {(error.strerror or str(error)).lower()}", "")
+            help = "make room and try again" if error.errno in _FULL else ""
+            where = f"{error.filename}: " if error.filename is not None else ""
+            say("", f"{where}{(error.strerror or str(error)).lower()}", help)
             return ENVIRONMENT
         case MemoryError():
-            say("", "the machine's memory does not suffice", "")
+            say("", "the machine's memory does not suffice")
             return ENVIRONMENT
         case _:
-            return _option_error(error) or _bug(error, err)
+            for said in (_said_below, _option_error, _bug):
+                code = said(error)
+                if code is not None:
+                    return code
+            raise AssertionError("a bug has a code") from error
 
 
-def _option_error(error: BaseException) -> int:
-    """The exit code of one of typer's own exceptions, 0 where it is none."""
+def _is_strange(module: str | None) -> bool:
+    """Whether an import that failed is of another package than ours, which is not there or broken."""
+    top = (module or "netc").partition(".")[0]
+    return top != "netc" and (top != "netc_runtime" or module == top)
+
+
+def _say_import(error: ImportError) -> None:
+    from netc.cli.terminal import say
+
+    package = (error.name or "").partition(".")[0]
+    asked = _DISTRIBUTIONS.get(package, package)
+    if isinstance(error, ModuleNotFoundError):
+        say(
+            "", f"the package `{package}` is not installed", f"pip install {asked}; installing netc brings all it needs"
+        )
+    else:
+        say("", f"the package `{package}` cannot be imported: {error}", f"pip install --force-reinstall {asked}")
+
+
+def _said_below(error: BaseException) -> int | None:
+    """The exit code of an exception of the floors below, None where it is none."""
+    from netc.cli.terminal import say, say_findings
+    from netc.diagnostic import Fault, SpecError
+
+    if isinstance(error, SpecError):
+        say_findings(error.diagnostics)
+        return INPUT
+    if isinstance(error, Fault):
+        say(error.code, error.message, error.help)
+        return error.exit_code
+    api, runtime = sys.modules.get("netc.api"), sys.modules.get("netc_runtime.errors")
+    if api is not None and isinstance(error, api.Several):
+        say("", str(error))
+        return USAGE
+    if runtime is not None and isinstance(error, runtime.RuntimeFault):
+        fault: Any = error
+        say(fault.code, fault.message, fault.help)
+        return int(fault.exit_code)
+    return None
+
+
+def _option_error(error: BaseException) -> int | None:
+    """The exit code of one of typer's own exceptions, None where it is none."""
     if "typer" not in sys.modules:
-        return 0
+        return None
     import typer
+
+    from netc.cli.terminal import err
 
     if isinstance(error, typer.Exit):
         return error.exit_code
@@ -155,15 +215,21 @@ def _option_error(error: BaseException) -> int:
     base: Any = typer.BadParameter.__mro__[2]
     if isinstance(error, base):
         shown: Any = error
-        shown.show(file=sys.stderr)
+        written = StringIO()
+        shown.show(file=written)
+        err(written.getvalue().rstrip("\n"))
         return int(shown.exit_code)
-    return 0
+    return None
 
 
-def _bug(error: BaseException, err: Any) -> int:
+def _bug(error: BaseException) -> int:
+    from netc.cli.terminal import err
+    from netc.diagnostic import cut
+
     if os.environ.get("NETC_DEBUG"):
         import traceback
 
-        traceback.print_exception(error)
-    err(f"sorry, this is our bug: {type(error).__name__}: {error} (NETC_DEBUG=1 shows where)")
+        err("".join(traceback.format_exception(error)).rstrip())
+    first = str(error).partition("\n")[0]
+    err(cut(f"sorry, this is our bug: {type(error).__name__}: {first}") + " (NETC_DEBUG=1 shows where)")
     return BUG

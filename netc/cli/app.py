@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netc import __version__, api, render
+from netc import __version__, api, errors, render
 from netc.cli import terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
-from netc.diagnostic import Fault
+from netc.elaborate.names import nearest
 from netc.graph import Graph
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ class Format(StrEnum):
     sarif = "sarif"
 
 
+class Result(StrEnum):
+    """How a result that is no list of findings is written."""
+
+    text = "text"
+    json = "json"
+
+
 class Emit(StrEnum):
     """What `build` writes."""
 
@@ -43,12 +50,17 @@ class Emit(StrEnum):
 
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC[:NET]", help="A .cnn file, and a net of it where it has several.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
+FormatOption = Annotated[Format | None, typer.Option("--format", help="How findings are written.", show_default="text")]
+ResultOption = Annotated[
+    Result | None, typer.Option("--format", help="How the result is written.", show_default="text")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 SearchOption = Annotated[
     list[Path] | None,
-    typer.Option("--search", metavar="DIR", help="A further folder that `use` and file(...) may read."),
+    typer.Option("--search", metavar="DIR", help="A further folder that `use` and file(...) may read; repeatable."),
 ]
+
+LARGEST_SEED = 2**32 - 1
 
 app = typer.Typer(
     help="A page of text becomes a network: checked, trained, exported, served.",
@@ -59,13 +71,28 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        terminal.out(f"netc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Options of no command."""
+
+
 # --- commands
 
 
-@app.command()
+@app.command(short_help="Check specs before a tensor exists.")
 def check(
-    spec: Annotated[list[str], typer.Argument(metavar="SPEC[:NET]...", help="Specs, or folders that hold some.")],
-    form: FormatOption = Format.text,
+    spec: Annotated[list[str], typer.Argument(metavar="SPEC[:NET]", help="Specs, or folders that hold some.")],
+    form: FormatOption = None,
     json: JsonOption = False,
     search: SearchOption = None,
     max_nodes: Annotated[
@@ -73,7 +100,7 @@ def check(
     ] = 1_000_000,
 ) -> None:
     """Check specs: syntax, names, shapes, sections and expected figures, before a tensor exists."""
-    run_check(spec, (Format.json if json else form).value, search or (), max_nodes)
+    run_check(spec, _form(form, json), search or (), max_nodes)
 
 
 @app.command()
@@ -81,31 +108,53 @@ def build(
     spec: Spec,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="Where to write; - for standard output with --emit torch."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Where to write; - is standard output.",
+            show_default="NET.onnx, or - with --emit torch",
+        ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Trained weights, safetensors.")] = None,
     init: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Initial weights from this seed, in place of trained ones.")
+        int | None,
+        typer.Option(
+            metavar="SEED", min=0, max=LARGEST_SEED, help="Initial weights from this seed, in place of trained ones."
+        ),
     ] = None,
     emit: Annotated[Emit, typer.Option(help="An ONNX model, or readable torch source.")] = Emit.onnx,
-    opset: Annotated[int | None, typer.Option(min=17, max=26, help="ONNX operator set; the spec's, or 20.")] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=17, max=26, help="ONNX operator set.", show_default="the spec's, or 20"),
+    ] = None,
     fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Fold batch norm into the layer before it.")] = True,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare with float64 torch before the file is kept.")
     ] = True,
     verify_data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Compare on these real inputs as well.")
+        str | None,
+        typer.Option(metavar="DATA", help="Compare on the test images of this data as well; named as in `netc train`."),
     ] = None,
     search: SearchOption = None,
+    form: ResultOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compile a net to a verified ONNX file, or to torch source."""
-    graph = _load(spec, search)
     if emit is Emit.torch:
-        _emit_torch(
-            graph, spec, out, {"--weights": weights, "--init": init, "--opset": opset, "--verify-data": verify_data}
-        )
+        given = {
+            "--weights": weights is not None,
+            "--init": init is not None,
+            "--opset": opset is not None,
+            "--no-fold": not fold,
+            "--no-verify": not verify,
+            "--verify-data": verify_data is not None,
+            "--format": form is not None,
+            "--json": json,
+        }
+        _emit_torch(spec, out, search, [name for name, is_given in given.items() if is_given])
         return
+    as_json = _form(form, json) == "json"
     if out is not None and str(out) == "-":
         raise UsageFault("an ONNX file is not written to standard output: name one with -o")
     if weights is not None and init is not None:
@@ -114,16 +163,19 @@ def build(
         raise UsageFault("--verify-data and --no-verify exclude each other")
     if weights is None and init is None:
         raise UsageFault(
-            f"the weights are missing: pass --weights FILE (`netc train {spec} --data ...` makes one), or --init SEED for untrained ones"
+            f"the weights are missing: pass --weights FILE (`netc train {spec} --data ...` makes one), "
+            "or --init SEED for untrained ones"
         )
+    graph = _load(spec, search)
     target = out or Path(f"{graph.name}.onnx")
+    _writable(target, spec, weights)
     from netc.backends import weights as stored
     from netc.backends.build import build as write
 
-    tensors = stored.load(weights, graph) if weights is not None else stored.initial(graph, init or 0)
+    tensors = stored.load(weights, graph, deployed=True) if weights is not None else stored.initial(graph, init or 0)
     samples = _samples(graph, verify_data) if verify_data is not None else None
     built = write(graph, tensors, target, verify=verify, opset=opset, fold=fold, verify_data=samples)
-    if json:
+    if as_json:
         terminal.out(render.as_json(built.record()))
         return
     for line in built.lines():
@@ -137,21 +189,31 @@ def train(
         str, typer.Option(metavar="DATA", help="sample, idx:DIR (MNIST's files) or folder:DIR (a folder per class).")
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where the weights go; NET.safetensors.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Where the weights go.", show_default="NET.safetensors"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights and of the order of the images.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the spec's.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="In place of the spec's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    max_bad: Annotated[str, typer.Option(metavar="SHARE", help="Broken images that are borne: 1%, 0.01.")] = "1%",
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Draws the weights and the order of the images.")
+    ] = 0,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rounds over the images.", show_default="the spec's")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Images in a step.", show_default="the spec's")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_bad: Annotated[
+        str, typer.Option(metavar="SHARE", help="How many of the images may be broken, such as 1% or 0.01.")
+    ] = "1%",
     search: SearchOption = None,
+    form: ResultOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a net as its `train` section says, and save the weights."""
-    share = _share(max_bad)
+    share, as_json = _share(max_bad), _form(form, json) == "json"
     graph = _load(spec, search)
     target = out or Path(f"{graph.name}.safetensors")
-    _writable(target)
+    _writable(target, spec)
     from netc.backends.weights import save
     from netc.training import data as source
     from netc.training.task import task
@@ -164,7 +226,7 @@ def train(
     with _progress() as progress:
         result = fit(graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress)
     save(result.weights, target, {"netc": __version__, "net": graph.name, "seed": str(seed)})
-    if json:
+    if as_json:
         terminal.out(
             render.as_json(
                 {
@@ -182,12 +244,14 @@ def train(
     for name, accuracy in result.accuracy.items():
         wrong = round((1 - accuracy) * len(loaded.test))
         terminal.out(
-            f"{name}: {100 * accuracy:.2f} % of {len(loaded.test):,} test images ({wrong:,} wrong), seed {seed}, {result.seconds:.1f} s"
+            f"{name}: {100 * accuracy:.2f} % of {len(loaded.test):,} test images ({wrong:,} wrong), "
+            f"seed {seed}, {result.seconds:.1f} s"
         )
     terminal.out(f"weights: {target}")
 
 
 @app.command(
+    short_help="Classify pictures with a built model.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
@@ -205,35 +269,51 @@ def explain(
     code: Annotated[str | None, typer.Argument(metavar="CODE", help="Such as N203; without one, all of them.")] = None,
 ) -> None:
     """Explain an error code, with an example and its fix."""
-    from netc import errors
-
+    known = errors.codes()
+    if not known:
+        raise UsageFault("the pages of the error codes are not there: install netc again")
     if code is None:
-        for each in errors.codes():
-            terminal.out((errors.page(each) or "").splitlines()[0].removeprefix("# "))
+        for each in known:
+            title = (errors.page(each) or "").partition("\n")[0].removeprefix("# ")
+            terminal.out(title if each in title else f"{each}: {title}")
         return
     page = errors.page(code.upper())
     if page is None:
-        raise UsageFault(f"no code is called {code}; `netc explain` lists them")
+        near = nearest(code.upper(), known)
+        raise UsageFault(f"there is no page for {code}; {f'{near} ' if near else ''}`netc explain` lists all")
     terminal.out(page.rstrip())
 
 
 # --- what the commands share
 
 
+def _form(form: Format | Result | None, json: bool) -> str:
+    if json and form is not None and form.value != "json":
+        raise UsageFault(f"--json and --format {form.value} exclude each other")
+    return "json" if json else form.value if form is not None else "text"
+
+
 def _load(spec: str, search: list[Path] | None) -> Graph:
     name, net = api.split(spec)
-    if net is None and Path(name).is_dir():
+    if net is None and api.is_folder(name):
         files = api.specs(Path(name))
         if len(files) != 1:
-            raise UsageFault(f"{name} holds {len(files)} specs; name one: {', '.join(str(f) for f in files[:8])}")
+            more = ", ..." if len(files) > 8 else ""
+            listed = f"; name one: {', '.join(str(f) for f in files[:8])}{more}" if files else ""
+            raise UsageFault(f"{name} holds {len(files) or 'no'} specs{listed}")
         spec = str(files[0])
     return api.load(spec, search=search or ())
 
 
-def _emit_torch(graph: Graph, spec: str, out: Path | None, refused: dict[str, object]) -> None:
-    given = [name for name, value in refused.items() if value is not None]
-    if given:
-        raise UsageFault(f"{', '.join(given)} has no meaning with --emit torch: the source holds no weights")
+def _emit_torch(spec: str, out: Path | None, search: list[Path] | None, refused: list[str]) -> None:
+    if refused:
+        verb = "has" if len(refused) == 1 else "have"
+        raise UsageFault(
+            f"{', '.join(refused)} {verb} no meaning with --emit torch, which writes source without weights"
+        )
+    graph = _load(spec, search)
+    if out is not None and str(out) != "-":
+        _writable(out, spec)
     from netc.atomic import replacing
     from netc.backends.torch import source
 
@@ -263,15 +343,20 @@ def _share(text: str) -> float:
     return share
 
 
-def _writable(target: Path) -> None:
-    # Hours of training should not end at a folder that is not there.
-    folder = target.parent
-    if target.is_dir():
-        raise Fault("N406", f"{target} is a folder", help="name a file with -o")
-    if not folder.is_dir():
-        raise Fault("N406", f"{folder} is not there", help=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK):
-        raise Fault("N407", f"{folder} cannot be written", help="name another place with -o", exit_code=3)
+def _writable(target: Path, *sources: str | Path | None) -> None:
+    # Hours of training should not end at a folder that is not there, nor a typing error in a lost spec.
+    from netc.atomic import replacing
+
+    for source in sources:
+        name = api.split(str(source))[0]
+        if source is not None and os.path.realpath(name) == os.path.realpath(target):
+            raise UsageFault(f"{target} is read here: name another file with -o")
+    with contextlib.suppress(_NotYetError), replacing(target):
+        raise _NotYetError
+
+
+class _NotYetError(Exception):
+    """The file could be written, and is left alone."""
 
 
 def _about(data: Data) -> None:
@@ -285,7 +370,7 @@ def _about(data: Data) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Generator[Progress]:
     """A bar on a terminal, a line an epoch elsewhere."""
     if not sys.stderr.isatty():
         yield _Lines()

@@ -1,4 +1,4 @@
-"""`netc check`, apart from its options: it runs without the option parser, so that an editor or a hook waits for nothing."""
+"""`netc check`, apart from its options: without the option parser, so that an editor or a hook waits for nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from netc import __version__, api, render
 from netc.cli.codes import INPUT, CodeError, UsageFault
-from netc.cli.terminal import err, out, paint
+from netc.cli.terminal import err, flush, out, paint
 from netc.elaborate.frame import Limits
+from netc.errors import page
 from netc.graph import Graph
 
 FORMATS = ("text", "json", "github", "sarif")
@@ -35,25 +36,30 @@ def check(specs: Sequence[str], form: str = "text", search: Sequence[Path] = (),
 
 def _targets(name: str) -> list[str]:
     path, net = api.split(name)
-    if not Path(path).is_dir():
-        return [name if net is None else f"{path}:{net}"]
+    if net is not None or not api.is_folder(path):
+        return [name]
     found = api.specs(Path(path))
     if not found:
         raise UsageFault(f"{name} holds no .cnn file")
     return [str(p) for p in found]
 
 
-def _macs(graph: Graph) -> int | str:
-    """A net's MACs, of symbolic sides at the sizes of its `expect`; the name of a symbol that is not given there."""
+def _macs(graph: Graph) -> int | None:
+    """A net's MACs, of symbolic sides at the sizes of its `expect`; None where these do not give all."""
     try:
-        return graph.macs({"N": 1, **graph.expect.at})
-    except KeyError as missing:
-        return str(missing.args[0])
+        return graph.macs(graph.expect.at)
+    except KeyError:
+        return None
+
+
+def _sides(graph: Graph) -> list[str]:
+    sides = (side for each in graph.inputs for side in each.type.sides if not isinstance(side, int))
+    return list(dict.fromkeys(name for side in sides for name in side.symbols()))
 
 
 def _figures(graph: Graph) -> tuple[str, str]:
     macs = _macs(graph)
-    words = f"{macs:,} MACs" if isinstance(macs, int) else f"MACs depend on {', '.join(graph.symbols()[1:])}"
+    words = f"{macs:,} MACs" if isinstance(macs, int) else f"MACs depend on {', '.join(_sides(graph))}"
     if graph.expect.at:
         words += " at " + ", ".join(f"{n} = {v}" for n, v in graph.expect.at.items())
     return f"{graph.params():,} parameters", words
@@ -71,9 +77,16 @@ def _print(checked: Sequence[api.Checked]) -> None:
     findings = [d for c in checked for d in c.diagnostics]
     if findings:
         out(render.summary(findings, sum(c.dropped for c in checked)))
-        err(f"`netc explain {findings[0].code}` says more")
     elif not rows:
         out(f"{', '.join(c.name for c in checked)}: no net to check, no errors")
+    flush()  # in a log of both, the result stands above what follows
+    code = next((d.code for d in findings if page(d.code) is not None), None)
+    if code is not None:
+        err(f"`netc explain {code}` says more")
+    for each in checked:
+        for net in each.nets if each.ok else ():
+            if net not in each.graphs and each.asked in (None, net):
+                err(f"note: {each.name}: net {net} takes arguments without a default, so only its variants are checked")
 
 
 def _record(checked: api.Checked) -> dict[str, Any]:
@@ -81,11 +94,11 @@ def _record(checked: api.Checked) -> dict[str, Any]:
     for name in checked.nets:
         graph = checked.graphs.get(name)
         if graph is not None:
-            macs = _macs(graph)
             nets[name] = {
                 "params": graph.params(),
                 "params_train": graph.params(train=True),
-                "macs": macs if isinstance(macs, int) else None,
+                "macs": _macs(graph),
+                "at": dict(graph.expect.at),
                 "layers": len(graph.nodes),
             }
     return {

@@ -16,5 +16,9 @@ class UsageFault(Exception):
     """The call is wrong in a way that the option parser does not see."""
 
 
+class OutputError(Exception):
+    """Standard output takes nothing: it is closed, or what it leads to is full."""
+
+
 class TerminatedError(BaseException):
     """SIGTERM came; no `except Exception` on the way may hold it up."""

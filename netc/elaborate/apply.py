@@ -69,6 +69,8 @@ def layer(
     made = frame.shared.layers.make(cls, bound.values)
     if isinstance(made, list):
         for finding in made:
+            if finding.code == "N121" and frame.unit.vague:
+                continue  # a `default` that did not parse may have given it
             _report_finding(frame, finding, call, bound, held)
         return _claimed(frame, path, poison)
     if not _arity(frame, cls, current, frame.span(call.name), said or kind):
@@ -81,7 +83,8 @@ def layer(
         return _claimed(frame, path, poison)
     applied = frame.shared.layers.apply(made, types)
     if isinstance(applied, Reject):
-        _report_reject(frame, applied, call, bound, operands, end, origins)
+        if not frame.unit.vague:
+            _report_reject(frame, applied, call, bound, operands, end, origins)
         return _claimed(frame, path, poison)
     return (_step(frame, kind, made, operands, applied.type, where, path, prefix, weighted=applied.weighted),)
 
@@ -169,6 +172,8 @@ def _arity(frame: Frame, cls: type[Layer], current: tuple[Value, ...], where: Sp
     count = len(current)
     if any(value.type is None for value in current):
         return True  # reported where it went wrong, and who knows how many there would be
+    if frame.unsure:
+        return (count > 1) == cls.merges
     if not cls.merges:
         if count != 1:
             frame.report(
@@ -257,7 +262,7 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
             bound.operands.append(_operand(frame, arg.value, prefix))
             continue
         words = words_of(cls.kind, name)
-        ctx = Context(base.unit, env, base.found, base.side, words, base.free, False, base.unsure)
+        ctx = Context(base.unit, env, base.found, base.side, words, None, False, base.unsure)
         try:
             _set(bound, name, evaluate(arg.value, ctx), where, name_where)
         except Poisoned:
@@ -385,7 +390,7 @@ def _bind_block(
     """The block's parameters with their values. Raises Poisoned after every finding was reported."""
     params = definition.tree.params
     order = [p.name.text for p in params]
-    ctx = frame.context(env, prefix)
+    ctx = frame.context(env, prefix)._replace(free=None)
     args: dict[str, Constant] = {}
     wrong = False
     positional = 0
@@ -420,7 +425,7 @@ def _bind_block(
             )
             wrong = True
             continue
-        if name in given:
+        if name in given and len(set(order)) == len(order):
             frame.report("N124", f"`{name}` is given twice", where, help="take one of them out")
             wrong = True
             continue
@@ -506,13 +511,6 @@ def expand(
     env = Env(dict(args), definition.env, definition.env.rules)
     _check_params(inner, definition, args)
     for name, value in zip(takes, inputs, strict=False):
-        if name.text in args:
-            inner.report(
-                "N112",
-                f"`{name.text}` is a parameter and a value of this block",
-                inner.span(name),
-                help="rename one of them",
-            )
         template.labels[name.text] = value
         template.places[name.text] = inner.span(name)
     template.outputs = elaborate_body(inner, definition.tree.body, env, None if takes else inputs, "")
@@ -535,15 +533,8 @@ def _recursive(frame: Frame, definition: BlockDef) -> bool:
 
 
 def _check_params(frame: Frame, definition: BlockDef, args: dict[str, Constant]) -> None:
-    from netc.elaborate.files import allowed
-
-    seen: set[str] = set()
     for param in definition.tree.params:
         name, span = param.name.text, frame.span(param.name)
-        if name in seen:
-            frame.report("N112", f"`{name}` is a parameter twice", span, help="rename one of them")
-        seen.add(name)
-        allowed(name, span, frame.shared.found)
         if isinstance(args.get(name), LayerValue | BlockValue) and (name in kinds() or name in definition.unit.blocks):
             frame.report(
                 "N113",

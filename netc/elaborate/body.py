@@ -122,10 +122,15 @@ def chain(
         current = sources(frame, tree.sources, prefix)
     for item in tree.items:
         current = stage(frame, item, env, current, prefix)
+    if frame.unsure and frame.unit.file.touched(tree):
+        current = (_poison(frame, tree),)  # what stands in for a chain that did not parse
     if tree.output is not None:
         feed(frame, tree.output, current)
     elif not final or (frame.block is None and not prefix and entering is None):
-        frame.unread.append((current, frame.span(tree.items[-1] if tree.items else tree)))
+        if tree.items:
+            frame.unread.append((current, frame.span(tree.items[-1])))
+        elif not frame.unsure:
+            frame.report("N116", "this chain does nothing with its value", frame.span(tree), help="take it out")
     return current
 
 
@@ -168,6 +173,8 @@ def feed(frame: Frame, name: t.Name, current: tuple[Value, ...]) -> None:
                 help=nearest(name.text, frame.output_names) or f"declare it: output {name.text}: f32[N, ...]",
             )
         return
+    if len(current) != 1 and name.text not in frame.outputs:
+        frame.outputs[name.text] = _poison(frame, name)
     if len(current) != 1:
         frame.report(
             "N141",
@@ -345,6 +352,8 @@ def _call(
         return apply.layer(frame, held.kind, call, env, current, prefix, path, held=held)
     if isinstance(held, BlockValue):
         return apply.block(frame, held.block, call, env, current, prefix, path, held=held)
+    if name in frame.unit.doubtful:
+        return (_poison(frame, call),)
     if name in frame.unit.blocks:
         return apply.block(frame, frame.unit.blocks[name], call, env, current, prefix, path)
     if find(name) is not None:
@@ -504,7 +513,7 @@ def _from_here(value: Value) -> tuple[Label, ...]:
 
 def finish(frame: Frame) -> None:
     """Report the values of chains that nothing read."""
-    if frame.unsure:
+    if frame.unsure or frame.misread:
         return
     for values, where in frame.unread:
         if all(v.type is not None and not v.read for v in values):

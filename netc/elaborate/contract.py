@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from netc.diagnostic import Diagnostic, Diagnostics, Span
 from netc.elaborate.files import Files, Unit
@@ -26,6 +26,12 @@ SAME = {"voc2007": "voc", "voc2012": "voc"}
 MOST_LABELS = 1_000_000
 
 
+def _divides(std: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    if 0 in (std if isinstance(std, tuple) else (std,)):
+        raise ValueError("0, and the tensor is divided by it")
+    return std
+
+
 class _InputContract(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
@@ -36,13 +42,10 @@ class _InputContract(BaseModel):
     color: Literal["rgb", "bgr", "gray"] | None = None
     scale: Number = 1.0
     mean: Number | tuple[Number, ...] = 0.0
-    std: Number | tuple[Number, ...] = 1.0
+    std: Annotated[Number | tuple[Number, ...], AfterValidator(_divides)] = 1.0
 
     @model_validator(mode="after")
     def _fits(self) -> _InputContract:
-        stds = self.std if isinstance(self.std, tuple) else (self.std,)
-        if any(s == 0 for s in stds):
-            raise ValueError("`std` is 0, and the tensor is divided by it")
         if self.fit != "crop" and self.resize is None:
             raise ValueError(f"`fit = {self.fit}` says how to resize; `resize` is missing")
         return self

@@ -135,7 +135,7 @@ def _name(path: t.Path, ctx: Context) -> Value:
     if ctx.unsure or ctx.unit.unsure:
         raise Poisoned
     known = [*ctx.env.known(), *(ctx.words or ())]
-    help_ = nearest(name, [*known, *ctx.unit.blocks, *kinds()])
+    help_ = nearest(name, known if ctx.words else [*known, *ctx.unit.blocks, *kinds()])
     if not help_ and ctx.words:
         help_ = f"its words are {', '.join(sorted(ctx.words))}"
     elif not help_ and name in ("True", "False", "None"):
@@ -358,6 +358,15 @@ def _bind_one(target: t.Name | t.Targets, value: Value, env: Env, unit: Unit, fo
         bind(target, value, env, unit, found)
     elif allowed(target.text, unit.span(target), found):
         env.names[target.text] = value
+        stage = isinstance(value, LayerValue | BlockValue)
+        if stage and (target.text in unit.blocks or find(target.text) is not None):
+            hides_a_stage(target, unit, found)
+
+
+def hides_a_stage(name: t.Name, unit: Unit, found: Diagnostics) -> None:
+    """Report a name that holds a layer or block and is another one's."""
+    message = f"`{name.text}` is a layer's or block's name: as a stage it could mean either"
+    found.add(Diagnostic("N113", message, unit.span(name), help=f"choose another name, such as {name.text}_"))
 
 
 def target_names(targets: t.Targets) -> list[t.Name]:

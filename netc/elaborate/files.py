@@ -125,7 +125,15 @@ class Unit:
     blocks: dict[str, BlockDef] = field(default_factory=dict[str, BlockDef])
     nets: dict[str, NetDef] = field(default_factory=dict[str, NetDef])
     sections: list[t.Section] = field(default_factory=list[t.Section])
+    doubtful: set[str] = field(default_factory=set[str])
+    """Names that are defined twice: who knows which is meant."""
     unsure: bool = False  # an import failed or a definition did not parse: an unknown name may be one of those
+
+    @property
+    def vague(self) -> bool:
+        """Whether a `default` did not parse, so that layers lack arguments that the author gave."""
+        text = self.file.source.text
+        return any(text.startswith("default", d.start) for d in self.file.damaged)
 
     def span(self, at: t.At) -> Span:
         return self.file.span(at)
@@ -177,14 +185,28 @@ class Files:
                 env = Env({}, env, Rule(statement.call, unit, env, env.rules))
                 check_default(statement, unit, self.found)
             elif isinstance(statement, t.Block):
+                self._heading(unit, statement)
                 if self._claim(unit, statement.name, taken):
                     unit.blocks[statement.name.text] = BlockDef(statement.name.text, statement, unit, env)
+                else:
+                    unit.unsure = True
             elif isinstance(statement, t.Net | t.Variant):
                 if self._claim(unit, statement.name, taken):
                     unit.nets[statement.name.text] = NetDef(statement.name.text, statement, unit, env)
             else:
                 unit.sections.append(statement)
         unit.env = env
+
+    def _heading(self, unit: Unit, block: t.Block) -> None:
+        """A block's parameters and values have names of their own."""
+        seen: set[str] = set()
+        for name in (*(p.name for p in block.params), *block.takes):
+            span = unit.span(name)
+            if name.text in seen:
+                message = f"`{name.text}` stands twice in the heading of `{block.name.text}`"
+                self.found.add(Diagnostic("N112", message, span, help="rename one of them"))
+            elif allowed(name.text, span, self.found):
+                seen.add(name.text)
 
     def _claim(self, unit: Unit, name: t.Name, taken: dict[str, t.Name]) -> bool:
         span = unit.span(name)
@@ -201,6 +223,7 @@ class Files:
             )
             return False
         if name.text in taken:
+            unit.doubtful.add(name.text)
             line = unit.file.source.position(taken[name.text].start)[0]
             self.found.add(
                 Diagnostic(
@@ -337,21 +360,24 @@ def read(path: Path, shown: str) -> Source | Diagnostic:
 
 
 def check_default(statement: t.Default, unit: Unit, found: Diagnostics) -> None:
-    """A default is for a layer that exists."""
+    """A default is for a layer that exists, and for arguments that it takes."""
     name = statement.call.name
-    if find(name.text) is None:
+    cls = find(name.text)
+    if cls is None:
         from netc.elaborate.names import nearest
         from netc.ops import kinds
 
         said = "a block" if name.text in unit.blocks else "no layer"
-        found.add(
-            Diagnostic(
-                "N110",
-                f"`default` is for layers; `{name.text}` is {said}",
-                unit.span(name),
-                help=nearest(name.text, kinds()),
-            )
-        )
+        message = f"`default` is for layers; `{name.text}` is {said}"
+        found.add(Diagnostic("N110", message, unit.span(name), help=nearest(name.text, kinds())))
+        return
+    for arg in statement.call.args:
+        if arg.name is not None and arg.name.text not in (*cls.model_fields, *cls.values):
+            from netc.elaborate.layers import unknown
+
+            message = f"`{cls.kind}` takes no `{arg.name.text}`"
+            help_ = unknown(cls, arg.name.text, [], 1)
+            found.add(Diagnostic("N120", message, unit.span(arg.name), help=help_))
 
 
 def allowed(name: str, span: Span, found: Diagnostics) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from netc.diagnostic import Diagnostic, Diagnostics, Edit, Label, Span
@@ -59,7 +60,11 @@ class Frame:
     outputs: dict[str, Value] = field(default_factory=dict[str, Value])
     output_names: dict[str, t.Port] = field(default_factory=dict[str, t.Port])
     unread: list[tuple[tuple[Value, ...], Span]] = field(default_factory=list[tuple[tuple[Value, ...], Span]])
+    members: tuple[t.Member, ...] = ()
+    """What a net's body holds."""
     multiplicity: int = 1
+    misread: bool = False
+    """Whether a name that names no value was reported: it may have meant any that nothing reads."""
 
     # --- findings
 
@@ -125,8 +130,11 @@ class Frame:
     def value(self, path: t.Path, prefix: str) -> Value | None:
         """The value that a path names, None (poisoned) after a diagnostic."""
         if path.parts == ("in",):
+            if self.unsure and self.block is None:
+                return None
             if self.named or self.block is None:
                 where = "a net" if self.block is None else f"`{self.block.name}`, which names its values with `from`,"
+                self.misread = True
                 self.report(
                     "N142",
                     f"{where} has no `in`",
@@ -135,6 +143,7 @@ class Frame:
                 )
                 return None
             if len(self.inputs) != 1:
+                self.misread = True
                 self.report(
                     "N142",
                     f"{len(self.inputs)} values enter this block: `in` names one",
@@ -143,17 +152,26 @@ class Frame:
                 )
                 return None
             return self.inputs[0]
-        value, _, missing = self.find(path.parts, prefix)
-        if value is None and not self.unsure and not self.unit.unsure:
+        value, handle, missing = self.find(path.parts, prefix)
+        if value is None and handle is not None:
+            self.misread = True
+            help_ = f"read one by its own label: from {'.'.join(path.parts)}.LABEL"
+            self.report(
+                "N111", f"`{'.'.join(path.parts)}` has several values and names none", self.span(path), help=help_
+            )
+        elif value is None and not self.unsure and not self.unit.unsure:
             self.unknown(path, missing)
         return value
 
     def unknown(self, path: t.Path, missing: str) -> None:
         """Report a label that names nothing above this line."""
+        self.misread = True
         known = [n for n in self.template.labels if "." not in n] if "." not in missing else list(self.template.labels)
         text = ".".join(path.parts)
-        help_ = nearest(missing, known) or (
-            f"values here are {', '.join(known[:8])}" if known else "no value has a label yet"
+        help_ = (
+            nearest(missing, known)
+            or self._below(path)
+            or (f"values here are {', '.join(known[:8])}" if known else "no value has a label yet")
         )
         self.report(
             "N111",
@@ -161,6 +179,12 @@ class Frame:
             self.span(path),
             help=help_,
         )
+
+    def _below(self, path: t.Path) -> str:
+        """What to do about a label that the body makes further down."""
+        body = self.block.tree.body.statements if self.block is not None else self.members
+        below = path.parts[0] in (label for chain in body if isinstance(chain, t.Chain) for label in labels_in(chain))
+        return f"`{path.parts[0]}` is made below: move this chain down" if below else ""
 
     def side(self, path: t.Path, prefix: str) -> Constant | None:
         """`x.c`, `in.h`: a side of a value. None where the path is no such thing. Raises Poisoned."""
@@ -209,6 +233,24 @@ class Frame:
         self.template.labels[path] = value
 
 
+def labels_in(chain: t.Chain) -> Iterator[str]:
+    """The labels of a chain, those inside its braces included."""
+    for item in chain.items:
+        if item.label is not None:
+            yield item.label.text
+        bodies: tuple[t.Body | None, ...] = ()
+        if isinstance(item.core, t.Braces):
+            bodies = (item.core.body,)
+        elif isinstance(item.core, t.Fork):
+            bodies = item.core.arms
+        elif isinstance(item.core, t.If):
+            bodies = (*(b for _, b in item.core.branches), item.core.other)
+        for body in bodies:
+            for inner in body.statements if body is not None else ():
+                if isinstance(inner, t.Chain):
+                    yield from labels_in(inner)
+
+
 def _descend(template: Template, parts: list[str]) -> tuple[Value | None, Handle | None, str]:
     """Follow a path through the labels of a template and of the blocks it applies."""
     handle: Handle | None = None
@@ -218,7 +260,8 @@ def _descend(template: Template, parts: list[str]) -> tuple[Value | None, Handle
             value, step = template.labels.get(name), template.handles.get(name)
             if cut == len(parts) and (value is not None or step is not None):
                 return _outward(value, handle), (Handle(step.step, handle) if step is not None else None), ""
-            if step is not None and isinstance(step.step, BlockStep):
+            # Inside of what applies another one's weights again, values have no names.
+            if step is not None and isinstance(step.step, BlockStep) and step.step.owner is None:
                 handle = Handle(step.step, handle)
                 template, parts = step.step.template, parts[cut:]
                 break

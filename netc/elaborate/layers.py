@@ -93,20 +93,12 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
     kinds: dict[str, Any] = {}
     for each in error.errors(include_url=False):
         if each["loc"]:
-            kinds.setdefault(str(each["loc"][0]), each)
+            kinds.setdefault(_argument(cls, each["loc"]), each)
     extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"][:20]
     missing = [n for n, e in kinds.items() if e["type"] == _MISSING]
-    foreign = cast("dict[str, str]", getattr(cls, "foreign", {}))
     found: list[Finding] = []
     for name in extra:
-        takes = [n for n in cls.model_fields if n != "kind"]
-        help_ = foreign.get(name, "")
-        help_ = f"netc calls it `{help_}`" if help_ in takes else help_
-        help_ = help_ or nearest(name, [*missing, *takes])
-        if not help_ and len(extra) == 1 and len(missing) == 1:
-            help_ = f"did you mean `{missing[0]}`?"
-        help_ = help_ or (f"it takes {', '.join(takes)}" if takes else "it takes no arguments")
-        found.append(Finding("N120", name, f"{what} takes no `{name}`", help_))
+        found.append(Finding("N120", name, f"{what} takes no `{name}`", unknown(cls, name, missing, len(extra))))
     if not (extra and missing):
         for name in missing:
             field = cls.model_fields[name]
@@ -114,15 +106,37 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
             found.append(Finding("N121", None, f"{what} needs `{name}`{said}", f"add {name}=..."))
     for name, e in kinds.items():
         if e["type"] not in ("extra_forbidden", _MISSING):
-            found.append(_bad_value(cls, name, values.get(name), e, what))
+            found.append(_bad_value(cls, name, values, e, what))
     if not found:  # a model-wide rule
         first = error.errors(include_url=False)[0]
         found.append(Finding("N122", None, f"{what}: {first['msg'].removeprefix('Value error, ')}"))
     return found
 
 
-def _bad_value(cls: type[BaseModel], name: str, value: Value | None, error: Any, what: str) -> Finding:
+def _argument(cls: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """The argument or section key that Pydantic's place stands for: `lr_scale.body` where a field goes by label."""
+    name, *rest = map(str, loc)
     field = cls.model_fields.get(name)
+    by_label = field is not None and get_origin(field.annotation) is dict and bool(rest)
+    return f"{name}.{rest[0]}" if by_label else name
+
+
+def unknown(cls: type[BaseModel], name: str, missing: list[str], many: int) -> str:
+    """What to do about an argument that nobody takes."""
+    takes = [n for n in cls.model_fields if n != "kind"]
+    foreign = cast("dict[str, str]", getattr(cls, "foreign", {})).get(name, "")
+    if foreign:
+        return f"netc calls it `{foreign}`" if foreign in takes else foreign
+    near = nearest(name, [*missing, *takes])
+    if not near and many == 1 and len(missing) == 1:
+        near = f"did you mean `{missing[0]}`?"
+    return near or (f"it takes {', '.join(takes)}" if takes else "it takes no arguments")
+
+
+def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error: Any, what: str) -> Finding:
+    head, _, label = name.partition(".")
+    field = cls.model_fields.get(head)
+    value = cast("dict[str, Value]", values[head]).get(label) if label and head in values else values.get(name)
     wants = describe(field.annotation) if field is not None else "another value"
     context: dict[str, Any] = error.get("ctx", {})
     bounds = {
@@ -138,6 +152,9 @@ def _bad_value(cls: type[BaseModel], name: str, value: Value | None, error: Any,
         field_name, words = bounds[error["type"]]
         code = "N205" if error["type"] == "less_than_equal" and isinstance(value, int) and value > 2**31 - 1 else "N122"
         return Finding(code, name, f"`{name}` of {what} is {words} {context[field_name]}, not {shown}")
+    if error["type"] == "literal_error" and any(isinstance(part, int) for part in error["loc"]):
+        words = context["expected"].replace("'", "`")
+        return Finding("N122", name, f"`{name}` of {what} holds {words}, not `{error['input']}`")
     if error["type"] == "value_error":
         return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
     found = shown if value is None else f"{kind_of(value)} ({shown})" if not isinstance(value, str) else shown

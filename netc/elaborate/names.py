@@ -19,12 +19,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or nothing where no known name is near."""
     from difflib import get_close_matches
 
-    names = [n for n in known if abs(len(n) - len(name)) <= 8 and len(n) < 100]
+    everything = list(known)
+    foreign = _FOREIGN.get(name.lower())
+    if foreign is not None and foreign in everything:
+        return f"netc calls it `{foreign}`"
+    names = [n for n in everything if abs(len(n) - len(name)) <= 8 and len(n) < 100]
     if len(names) > 2000:  # a search among a million paths would take longer than the check
         names = [n for n in names if n[:1] == name[:1]][:2000]
-    foreign = _FOREIGN.get(name.lower())
-    if foreign is not None and foreign in names:
-        return f"netc calls it `{foreign}`"
     lowered = {n.lower(): n for n in names}
     if name.lower() in lowered:
         return f"did you mean `{lowered[name.lower()]}`?"

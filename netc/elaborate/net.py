@@ -23,9 +23,17 @@ from netc.ops import find
 from netc.sections import Expect
 from netc.syntax import tree as t
 from netc.syntax.tree import DEEPEST
-from netc.tensor import LARGEST, Size, TensorType, counterexample
+from netc.tensor import LARGEST, Size, Symbol, TensorType, counterexample
 
 DTYPES = ("f32",)
+APPLIES = {
+    "softmax": ("cross_entropy", "softmax"),
+    "log_softmax": ("cross_entropy", "softmax"),
+    "sigmoid": ("bce_with_logits", "sigmoid"),
+}
+"""Layers that a loss and a decoding apply themselves."""
+HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten"})
+"""Layers after which a probability still is one."""
 
 
 @dataclass(slots=True)
@@ -68,22 +76,27 @@ def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: 
 
 def _lineage(definition: NetDef, found: Diagnostics, budget: Budget) -> _Lineage | None:
     line: list[NetDef] = []
+    seen: set[int] = set()
     args: dict[str, Constant] = {}
     places: dict[str, Span] = {}
     at = definition
     while True:
-        if at in line:
-            ring = " -> ".join([*(d.name for d in line[line.index(at) :]), at.name])
+        if id(at.tree) in seen:
+            around = line[[d.tree for d in line].index(at.tree) :]
+            first = min(around, key=lambda d: (d.unit is not definition.unit, d.tree.start))
+            turn = around.index(first)
+            ring = " -> ".join([d.name for d in (*around[turn:], *around[:turn], first)])
             found.add(
                 Diagnostic(
                     "N140",
                     f"a net is a variant of itself: {ring}",
-                    at.unit.span(at.tree.name),
+                    first.unit.span(first.tree.name),
                     help="name the net that holds the chains",
                 )
             )
             return None
         line.append(at)
+        seen.add(id(at.tree))
         if len(line) > DEEPEST:
             if not budget.too_deep:
                 message = f"variants of variants go deeper than {DEEPEST}"
@@ -230,7 +243,9 @@ class _Net:
         template = Template(self.name)
         values: list[Value] = []
         declared: list[Input] = []
-        frame = Frame(self.shared, self.unit, template, (), unsure=self.hurt, free=dict(self.symbols))
+        frame = Frame(
+            self.shared, self.unit, template, (), unsure=self.hurt, free=dict(self.symbols), members=self.members
+        )
         for port in inputs:
             self._input(port, frame, values, declared)
         if not inputs and not self.hurt:
@@ -238,7 +253,7 @@ class _Net:
         for port in ports:
             if port.kind == "output":
                 self._declare_output(port, frame)
-        if not frame.output_names and not self.hurt:
+        if not frame.output_names and not frame.unsure:
             self._wrong(
                 "N117",
                 "the net has no output",
@@ -253,7 +268,7 @@ class _Net:
                 env = declaration(frame, member, env, "")
         finish(frame)
         for port, value in zip(inputs, values, strict=True):
-            if not value.read and not frame.unsure and value.type is not None:
+            if not (value.read or frame.unsure or frame.misread or value.type is None):
                 self._wrong(
                     "N116",
                     f"nothing reads the input `{port.name.text}`",
@@ -277,13 +292,12 @@ class _Net:
                 if isinstance(dim, t.Path) and len(dim.parts) == 1 and self.env.get(dim.parts[0]) is None:
                     names[dim.parts[0]] = None
         for name, symbol in promised(list(names), requires, self.unit, self.env).items():
+            least = -(-symbol.low // symbol.divisor) * symbol.divisor
+            if symbol.high is not None and symbol.high < least:
+                message = f"no size `{name}` is at least {least} and at most {symbol.high}"
+                self._wrong("N135", message, self.unit.span(requires[0]), "one of the promises is wrong")
+                symbol = Symbol(name)
             self.symbols[name] = Size.of(symbol)
-            if symbol.high is not None and symbol.high < symbol.low:
-                self._wrong(
-                    "N135",
-                    f"no size `{name}` is at least {symbol.low} and at most {symbol.high}",
-                    self.unit.span(requires[0]),
-                )
 
     def _type(self, port: t.Port, frame: Frame, *, derive: bool) -> list[int | Size | str] | None:
         """The dims that a port declares; a text is a derived size's name. None after a diagnostic."""
@@ -342,6 +356,7 @@ class _Net:
     def _port_name(self, port: t.Port, frame: Frame) -> bool:
         span = self.unit.span(port.name)
         if not allowed(port.name.text, span, self.found):
+            frame.unsure = True
             return False
         if self.env.get(port.name.text) is not None:
             self._wrong("N112", f"`{port.name.text}` is a parameter of the net", span, "rename one of them")
@@ -459,8 +474,9 @@ class _Net:
         budget = self.shared.budget
         budget.nodes += template.count
         if budget.nodes > budget.limits.nodes:
+            first = self.lineage.line[0]
             message = f"the nets of this text have more than {budget.limits.nodes:,} nodes together"
-            self._wrong("N160", message, self.where, "check them one by one: SPEC:NET")
+            self._wrong("N160", message, first.unit.span(first.tree.name), "check them one by one: SPEC:NET")
             raise Stop
         try:
             flat, values = unroll(template, self.name, names, self.where)
@@ -529,6 +545,7 @@ class _Net:
         if graph is None:
             return None
         graph = replace(graph, train=train, export=export, expect=expect)
+        self._applied_twice(graph)
         if "expect" in places:
             self._expected(graph, expect, expected)
         return graph
@@ -554,6 +571,22 @@ class _Net:
         if loose and [d for d in unit.nets.values() if d.unit is unit and isinstance(d.tree, t.Net)] != [definition]:
             loose = []
         return [*inner, *named, *loose]
+
+    def _applied_twice(self, graph: Graph) -> None:
+        """Warn of a softmax or sigmoid at the end of a chain whose loss or decoding applies it again."""
+        for output in graph.outputs:
+            node = graph.node.get(output.value)
+            while node is not None and node.op.kind in HANDED_ON:
+                node = graph.node.get(node.inputs[0])
+            loss = graph.train.loss.get(output.name) if graph.train is not None else None
+            if node is None or node.op.kind not in APPLIES:
+                continue
+            again, decode = APPLIES[node.op.kind]
+            by = f"the loss `{again}`" if loss is not None and loss.kind == again else f"`decode = {decode}`"
+            if output.decode == decode or (loss is not None and loss.kind == again):
+                message = f"`{node.op.kind}` is applied twice: {by} of the output `{output.name}` applies it again"
+                help_ = f"take it out; decode = {decode} applies it at inference"
+                self.found.add(Diagnostic("W101", message, node.where, help=help_, severity="warning"))
 
     def _expected(self, graph: Graph, expect: Expect, got: sections.Read) -> None:
         counts: dict[str, tuple[int | None, int | None]] = {

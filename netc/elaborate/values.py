@@ -122,7 +122,7 @@ def kind_of(value: Value) -> str:
         return "a number"
     if isinstance(value, str):
         return "a text"
-    if isinstance(value, Items):
+    if isinstance(value, tuple):  # in a section a list is a plain tuple
         return f"a list of {len(value)}"
     if isinstance(value, Size):
         return "a symbolic size"
@@ -143,7 +143,7 @@ def show(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
-    if isinstance(value, Items):
+    if isinstance(value, tuple):
         text = ", ".join(show(v) for v in value[:20])
         return f"[{text}{', ...' if len(value) > 20 else ''}]"
     if isinstance(value, LayerValue | BlockValue):

@@ -23,9 +23,9 @@ def channels_edit(a: TensorType, b: TensorType, differ: Pairs) -> str:
 
 def sides_edit(a: TensorType, b: TensorType, differ: Pairs) -> str:
     """For unlike sides: a pooling of the larger, the divisor that makes symbols meet, or what a padding would do."""
-    symbolic = next(((m, n) for m, n in differ if not (isinstance(m, int) and isinstance(n, int))), None)
+    symbolic = [(m, n) for m, n in differ if not (isinstance(m, int) and isinstance(n, int))]
     if symbolic:
-        return _divisor(*symbolic)
+        return _divisors(symbolic)
     found = _shrink(a, b, lambda n, s: n // s)
     if found:
         steps, which, _ = found
@@ -47,18 +47,30 @@ def _shrink(a: TensorType, b: TensorType, shrunk: Callable[[int, int], int]) -> 
     return None
 
 
-def _divisor(m: Side, n: Side) -> str:
-    sizes = counterexample(m, n)
-    if sizes is None:
-        return f"{m} and {n} cannot be proved equal"
-    symbols: dict[str, Symbol] = {}
-    for side in (m, n):
-        symbols |= {} if isinstance(side, int) else side.symbols()
-    where = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    told = f"at {where} they are {at(m, sizes)} and {at(n, sizes)}"
+def _divisors(differ: Pairs) -> str:
+    # Where sizes differ and a promise that makes all of them equal: half of it would only move the error.
+    told: list[str] = []
+    facts: list[str] = []
+    for m, n in differ:
+        sizes = counterexample(m, n)
+        if sizes is None:
+            return f"{m} and {n} cannot be proved equal"
+        symbols: dict[str, Symbol] = {}
+        for side in (m, n):
+            symbols |= {} if isinstance(side, int) else side.symbols()
+        where = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        told.append(f"at {where} they are {at(m, sizes)} and {at(n, sizes)}")
+        by = _equal(m, n, symbols)
+        if by is None:
+            return told[0]
+        facts.extend(f"{s.name} % {s.divisor * by} == 0" for s in symbols.values())
+    return f"{told[0]}; `require {' and '.join(dict.fromkeys(facts))}` makes them equal"
+
+
+def _equal(m: Side, n: Side, symbols: dict[str, Symbol]) -> int | None:
+    # The least power of two at whose multiples the sizes are equal, as far as eight of them tell.
     for by in (2, 4, 8, 16, 32, 64, 128):
         tries = [{s.name: s.divisor * by * step for s in symbols.values()} for step in range(1, 9)]
         if all(at(m, each) == at(n, each) for each in tries):
-            facts = " and ".join(f"{s.name} % {s.divisor * by} == 0" for s in symbols.values())
-            return f"{told}; `require {facts}` makes them equal"
-    return told
+            return by
+    return None

@@ -173,7 +173,7 @@ class Builder(Transformer[Token, t.File]):
         return self._nested(t.Choice(c[0].start, c[-1].end, c[0], c[1], c[2]), 1 + max(map(_depth, c)))
 
     def fcall(self, c: Children) -> t.Call:
-        args: tuple[t.Argument, ...] = c[2] if isinstance(c[2], tuple) else ()
+        args = cast("tuple[t.Argument, ...]", c[2] or ())
         call = t.Call(c[0].start_pos, c[-1].end_pos, _name(c[0]), args)
         return self._nested(call, 1 + max((_depth(a.value) for a in args), default=0))
 
@@ -306,7 +306,7 @@ class Builder(Transformer[Token, t.File]):
 
     def net(self, c: Children) -> t.Net:
         members = tuple(x for x in c if isinstance(x, t.Port | t.Section | t.Let | t.Default | t.Require | t.Chain))
-        params: tuple[t.Parameter, ...] = next((x for x in c if isinstance(x, tuple)), ())
+        params = next((cast("tuple[t.Parameter, ...]", x) for x in c if isinstance(x, tuple)), ())
         return t.Net(c[0].start_pos, c[-1].end_pos, _name(c[1]), params, members)
 
     def variant(self, c: Children) -> t.Variant:

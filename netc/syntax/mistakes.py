@@ -113,6 +113,11 @@ def advice(text: str, offset: int, found: str, accepts: Iterable[str]) -> Advice
         return Advice("`**` is not an operator here", "multiply: 2 * 2 * 2")
     if "__ANON_0" in names and re.match(r"[A-Za-z_]", found):
         return Advice(f"`{found}` does not follow here: stages are joined by `->`", f"write -> {found}")
+    if found == "{" and "ELSE" in names:
+        return Advice(
+            "this `if` goes on with the expression before it, and an expression's `if` has an `else` and no braces",
+            "start a chain with it: from in -> if ... { ... }",
+        )
     if found == "|" and before.endswith("|"):
         return Advice("an arm is never empty", "write | id for an arm that passes its input on")
     if found in ("}", "|") and re.search(r"(\{|\|)\s*$", text[:offset]):

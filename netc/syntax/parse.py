@@ -23,7 +23,7 @@ LARGEST_FILE = 8 * 1024 * 1024
 def decode(name: str, data: bytes) -> Source | Diagnostic:
     """The text of a file's bytes, or what is wrong with them: N102 empty, N103 not text, N104 too large."""
     if len(data) > LARGEST_FILE:
-        return too_large(Source(name, ""), len(data))
+        return too_large(Source(name, ""))
     if b"\0" in data:
         return Diagnostic(
             "N103",
@@ -56,11 +56,11 @@ def parse(source: Source) -> File:
     return repaired(source)
 
 
-def too_large(source: Source, size: int) -> Diagnostic:
+def too_large(source: Source) -> Diagnostic:
     """N104."""
     return Diagnostic(
         "N104",
-        f"the file has {size:,} bytes; a spec has at most {LARGEST_FILE:,}",
+        f"the file is larger than the {LARGEST_FILE:,} bytes that a spec may have",
         Span(source, 0, 0),
         help="use repeats (`unit(64) * 3`) and blocks; weights do not belong in a spec",
     )

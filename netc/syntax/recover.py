@@ -81,7 +81,11 @@ def statement(found: list[Word], offset: int) -> Damage | None:
     start, stop = found[begin].start, found[end - 1].end
     if begin + 1 < len(found) and found[begin + 1].text in (".", "=") and first not in _STARTS:
         return Damage(start, stop, "")  # `key = value` pairs: their braces may be empty
-    return Damage(start, stop, _filler(first, stop - start) if starts[begin] else "")
+    if not starts[begin]:
+        return Damage(start, stop, "")
+    if first in ("let", "default", "require") and any(word.text == "{" for word in found[begin:end]):
+        first = "from"  # it swallowed the chain after it, and a body needs one
+    return Damage(start, stop, _filler(first, stop - start))
 
 
 def _filler(first: str, room: int) -> str:

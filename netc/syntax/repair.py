@@ -22,7 +22,7 @@ def repaired(source: Source) -> File:
     """The tree of a text without the statements that are none, and a diagnostic for each of those."""
     text = source.text
     if len(text) > LARGEST_FILE:
-        return _broken(source, too_large(Source(source.name, ""), len(text)))
+        return _broken(source, too_large(Source(source.name, "")))
     foreign = pasted(text)
     if foreign is not None:
         file, error = read(source, text)

@@ -385,6 +385,10 @@ class File:
         """The place of a node of this file, for a diagnostic."""
         return Span(self.source, at.start, at.end)
 
+    def touched(self, at: At) -> bool:
+        """Whether a node stands where a statement was set aside, in its place."""
+        return any(d.start <= at.start < d.end for d in self.damaged)
+
     def hurt(self, at: At) -> bool:
         """Whether a statement inside this node was set aside."""
         return any(at.start <= d.start and d.end <= at.end for d in self.damaged)

@@ -1,0 +1,20 @@
+"""The pages of `netc explain`: a `CODE.md` for each code, with a mistake that gives it and the fix."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def page(code: str) -> str | None:
+    """A code's page as Markdown, None where it has none."""
+    if not code.isalnum():
+        return None  # a code is no path
+    try:
+        return (FOLDER / f"{code}.md").read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def codes() -> list[str]:
+    """Every code that has a page, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.md"))
