@@ -54,7 +54,7 @@ class Output(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One layer applied. `inputs` are names of inputs or earlier nodes; `weights` is the path its tensors live under."""
+    """One layer applied. `inputs` name inputs or earlier nodes; `weights` is the path its tensors live under."""
 
     name: str
     op: Layer
@@ -157,7 +157,10 @@ class Graph:
         return total
 
     def macs(self, sizes: Mapping[str, int] | None = None) -> int:
-        """Multiply-accumulates of the deployed net for one example. Raises KeyError with a symbol that `sizes` lacks."""
+        """Multiply-accumulates of the deployed net for one example.
+
+        Raises KeyError with the name of a symbol that `sizes` lacks.
+        """
         total = 0
         counted: dict[tuple[int, TensorType, tuple[TensorType, ...]], int] = {}
         for node in self.nodes:

@@ -13,7 +13,7 @@ Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Made:
-    """Marks a field whose value is a model already: it was validated where its call was read, so look at its type alone."""
+    """Marks a field whose value is a model already, validated where its call was read: only its type is looked at."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.is_instance_schema(get_args(source) or source)
@@ -137,7 +137,10 @@ class Export(_Section):
 
 
 class Expect(_Section):
-    """Published figures that `netc check` holds a net to. `params` counts the deployed net, `params_train` the heads too."""
+    """Published figures that `netc check` holds a net to.
+
+    `params` counts the deployed net, `params_train` the training heads too.
+    """
 
     params: int | None = None
     params_train: int | None = None

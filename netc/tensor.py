@@ -8,6 +8,7 @@ that equal sizes have equal normal forms and `==` is a proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import floor, gcd
@@ -64,7 +65,8 @@ def _nested(size: Size) -> int:
 Atom: TypeAlias = Symbol | Floor
 
 
-class Size(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Size:
     """A whole number known by its formula: the terms' sum plus a constant. Made by arithmetic on symbols."""
 
     terms: tuple[tuple[Atom, Fraction], ...]

@@ -901,7 +901,7 @@ def test_training_shows_a_bar_on_a_terminal_and_leaves_a_line_an_epoch(
     reader.start()
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
-    with open(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
+    with os.fdopen(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", screen)
         code = run_netc("train", "tiny.cnn", "--data", "folder:pictures", "--epochs", "2")
     reader.join()

@@ -20,7 +20,7 @@ from netc.syntax import tree as t
 
 @dataclass(frozen=True)
 class Elaborated:
-    """What a text comes to. `graphs` holds the nets that are right; `nets` every net's name and whether it is a variant."""
+    """What a text comes to. `graphs` holds the right nets, `nets` every net's name and whether it is a variant."""
 
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     nets: dict[str, bool] = field(default_factory=dict[str, bool])
@@ -47,7 +47,7 @@ def elaborate(
     search: tuple[Path, ...] = (),
     limits: Limits | None = None,
 ) -> Elaborated:
-    """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; nothing is raised for a user's text."""
+    """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; no text makes it raise."""
     budget = Budget(limits or Limits(), found)
     files = Files(found, budget, root if root is not None else (path.parent if path is not None else None), search)
     done = Elaborated()

@@ -1,4 +1,4 @@
-"""Applies a layer or a block to values: binds arguments, asks the rule or expands the body, and names what comes out."""
+"""Applies a layer or a block to values: binds arguments, asks the rule or expands the body, names what comes out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from netc.tensor import Size, TensorType, low
 
 
 class Path(NamedTuple):
-    """What a stage's label comes to. `label` is empty without one; `inside` is the path that labels inside its braces get."""
+    """What a stage's label comes to. `label` is empty without one; `inside` is the path of labels in its braces."""
 
     label: str
     inside: str
@@ -58,7 +58,7 @@ def layer(
     end: Span | None = None,
     origins: tuple[Span, ...] = (),
 ) -> tuple[Value, ...]:
-    """A layer applied. `said` is its name in the text where that differs; `end` a better place for a merge's findings."""
+    """A layer applied. `said` is its name in the text where it differs; `end` a better place for a merge's findings."""
     where = frame.span(call)
     poison = (_poisoned(frame, path, where),)
     cls = find(kind)

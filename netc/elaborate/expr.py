@@ -1,4 +1,4 @@
-"""Evaluates expressions at compile time. Every mistake becomes a diagnostic at its place, and the expression poisoned."""
+"""Evaluates expressions at compile time. A mistake becomes a diagnostic at its place, and the expression poisoned."""
 
 from __future__ import annotations
 

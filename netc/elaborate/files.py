@@ -1,4 +1,4 @@
-"""The files of one check: what each defines, and what it may read. A spec reads its own folder's tree and nothing else."""
+"""The files of one check: what each defines and what it may read. A spec reads its folder's tree and nothing else."""
 
 from __future__ import annotations
 

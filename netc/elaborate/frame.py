@@ -74,13 +74,12 @@ class Frame:
     def notes(self) -> tuple[str, ...]:
         """The way through the expansion, innermost first."""
         notes: list[str] = []
-        frame: Frame | None = self
-        while frame is not None and frame.caller is not None and len(notes) < 6:
-            caller = frame.caller
+        caller = self.caller
+        while caller is not None and len(notes) < 6:
             text = " ".join(caller.where.text.split())
             text = f"{text[:69]}..." if len(text) > 72 else text
             notes.append(f"in {caller.label}, from `{text}` at {caller.where}")
-            frame = caller.frame
+            caller = caller.frame.caller
         return tuple(notes)
 
     def report(
@@ -103,11 +102,15 @@ class Frame:
 
     def context(self, env: Env, prefix: str, words: frozenset[str] | None = None) -> Context:
         """What an expression in this body may read."""
+
+        def side(path: t.Path) -> Constant | None:
+            return self.side(path, prefix)
+
         return Context(
             self.unit,
             env,
             self.shared.found,
-            side=lambda path: self.side(path, prefix),
+            side=side,
             words=words,
             free=self._symbol if self.free else None,
             unsure=self.unsure,
@@ -209,7 +212,7 @@ class Frame:
             raise Wrong(
                 "N111",
                 f"{'.'.join(head)} is {value.type}: it has no side `{last}`",
-                f"it has {', '.join('ncthw'[:2] if not value.type.sides else ('n', 'c', *{1: 't', 2: 'hw', 3: 'dhw'}[value.type.rank]))}",
+                f"it has {', '.join(('n', 'c', *('', 't', 'hw', 'dhw')[value.type.rank]))}",
             )
         return side
 

@@ -96,9 +96,9 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
             kinds.setdefault(_argument(cls, each["loc"]), each)
     extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"][:20]
     missing = [n for n, e in kinds.items() if e["type"] == _MISSING]
-    found: list[Finding] = []
-    for name in extra:
-        found.append(Finding("N120", name, f"{what} takes no `{name}`", unknown(cls, name, missing, len(extra))))
+    found = [
+        Finding("N120", name, f"{what} takes no `{name}`", unknown(cls, name, missing, len(extra))) for name in extra
+    ]
     if not (extra and missing):
         for name in missing:
             field = cls.model_fields[name]

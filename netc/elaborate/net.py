@@ -48,7 +48,7 @@ class _Lineage:
 
 
 def elaborate_net(definition: NetDef, files: Files, found: Diagnostics, layers: Layers) -> Graph | None:
-    """The graph of a net, None after at least one error, or where a parameter without default is a variant's to give."""
+    """The graph of a net, None after an error, or where a parameter without default is a variant's to give."""
     errors = found.errors
     lineage = _lineage(definition, found, files.budget)
     if lineage is None:
@@ -444,13 +444,15 @@ class _Net:
             elif dim != side:
                 differs = counterexample(dim, side) if isinstance(dim, Size) or isinstance(side, Size) else None
                 shown = (
-                    f" ({', '.join(f'{n} = {v}' for n, v in differs.items())} gives {_at(dim, differs)} and {_at(side, differs)})"
+                    f" ({', '.join(f'{n} = {v}' for n, v in differs.items())}"
+                    f" gives {_at(dim, differs)} and {_at(side, differs)})"
                     if differs
                     else ""
                 )
                 self._wrong(
                     "N305",
-                    f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it: {dim} is not {side}{shown}",
+                    f"the output `{port.name.text}` is declared {wanted}, and {type_} feeds it:"
+                    f" {dim} is not {side}{shown}",
                     where,
                     f"write {port.type.dtype.text}{type_}, or change the chain",
                     labels,

@@ -201,7 +201,7 @@ def train(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Train |
         reader.wrong("N171", "`train` has no optimizer", where, "write optimizer = sgd(lr = 0.05, momentum = 0.9)")
     if found.errors > errors:
         # Check the plain keys as well, with stand-ins for what was reported.
-        stand_in = {"optimizer": Sgd.model_construct(lr=1.0), "loss": {}}
+        stand_in: dict[str, Any] = {"optimizer": Sgd.model_construct(lr=1.0), "loss": {}}
         rest = {k: v for k, v in values.items() if k not in ("optimizer", "schedule")}
         reader.model(Train, {**stand_in, **rest}, got.places, got.keys, where)
         return None

@@ -18,7 +18,7 @@ MOST_FLOAT = 1e300
 
 
 class Items(tuple["Value", ...]):
-    """A list of the language. `weight` counts all items inside, so that sharing cannot make a short text a huge value."""
+    """A list of the language. `weight` counts all items inside: sharing cannot make a short text a huge value."""
 
     weight: int
     depth: int
@@ -114,6 +114,11 @@ def key(value: object) -> object:
     return (value.__class__, value)
 
 
+def _listed(value: Value) -> bool:
+    # In a section a list is a plain tuple; records are tuples too, with classes of their own.
+    return isinstance(value, Items) or value.__class__ is tuple
+
+
 def kind_of(value: Value) -> str:
     """What a value is, in words."""
     if isinstance(value, bool):
@@ -122,8 +127,8 @@ def kind_of(value: Value) -> str:
         return "a number"
     if isinstance(value, str):
         return "a text"
-    if isinstance(value, tuple):  # in a section a list is a plain tuple
-        return f"a list of {len(value)}"
+    if _listed(value):
+        return f"a list of {len(cast(Items, value))}"
     if isinstance(value, Size):
         return "a symbolic size"
     if isinstance(value, LayerValue):
@@ -134,6 +139,7 @@ def kind_of(value: Value) -> str:
         return "a test on symbols"
     if isinstance(value, Word):
         return f"the word `{value.text}`"
+    assert isinstance(value, CallValue)
     return f"`{value.name}(...)`"
 
 
@@ -143,9 +149,10 @@ def show(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
-    if isinstance(value, tuple):
-        text = ", ".join(show(v) for v in value[:20])
-        return f"[{text}{', ...' if len(value) > 20 else ''}]"
+    if _listed(value):
+        items = cast(Items, value)
+        text = ", ".join(show(v) for v in items[:20])
+        return f"[{text}{', ...' if len(items) > 20 else ''}]"
     if isinstance(value, LayerValue | BlockValue):
         name = value.kind if isinstance(value, LayerValue) else value.block.name
         args = ", ".join(show(v) if n is None else f"{n}={show(v)}" for n, v in value.args)

@@ -1,7 +1,7 @@
 """Splits a text into tokens: one regular expression for all, and the parser's state to tell a keyword from a name.
 
-Lark's own contextual lexer compiles an expression for each of some forty parser states, which takes longer than checking
-a small spec. `grammar.lark` stays the definition of every terminal: this lexer is made from what Lark read there.
+Lark's own contextual lexer compiles an expression for each of some forty parser states, which takes longer than a
+check of a small spec. `grammar.lark` stays the definition of every terminal: this lexer is made from what Lark read there.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import TypeAlias, cast
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedInput, VisitError
@@ -11,7 +12,7 @@ from lark.exceptions import UnexpectedInput, VisitError
 from netc.diagnostic import Diagnostic, Source, Span
 from netc.syntax import table
 from netc.syntax.build import Refused
-from netc.syntax.tree import DEEPEST, Comment, File
+from netc.syntax.tree import DEEPEST, Comment, File, Number, Statement
 
 LANGUAGE = 1
 """The newest version of the language that this compiler reads."""
@@ -73,6 +74,9 @@ def empty(source: Source) -> Diagnostic:
     return Diagnostic("N102", f"the file {what}", Span(source, 0, 0), help=help_)
 
 
+_Parsed: TypeAlias = tuple[Number | None, tuple[Statement, ...]]
+
+
 class _Reader:
     """One parser and the comments of the text it is reading."""
 
@@ -96,7 +100,8 @@ def read(source: Source, text: str) -> tuple[File | None, UnexpectedInput | Refu
     reader = _reader()
     reader.comments = []
     try:
-        header, statements = reader.lark.parse(text)  # pyright: ignore[reportAssignmentType, reportUnknownVariableType, reportUnknownMemberType, reportGeneralTypeIssues] -- Builder.start's pair; Lark promises a Tree
+        # Lark promises a Tree; what it returns is what Builder.start does.
+        header, statements = cast(_Parsed, cast(object, reader.lark.parse(text)))  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
     except UnexpectedInput as error:
         return None, error
     except (Refused, VisitError) as error:
@@ -104,18 +109,14 @@ def read(source: Source, text: str) -> tuple[File | None, UnexpectedInput | Refu
         if not isinstance(refused, Refused):
             raise
         return None, refused
-    version = LANGUAGE if header is None else header.value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] -- as above
-    file = File(source, version, statements, tuple(reader.comments))  # pyright: ignore[reportUnknownArgumentType] -- as above
-    if header is not None and version != LANGUAGE:
-        return replace(
-            file,
-            diagnostics=(
-                Diagnostic(
-                    "N108",
-                    f"the file is written in language {version}; this netc reads language {LANGUAGE}",
-                    Span(source, header.start, header.end),  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] -- as above
-                    help="install a newer netc" if version > LANGUAGE else "write language 1",  # pyright: ignore[reportUnknownArgumentType] -- as above
-                ),
-            ),
-        ), None
-    return file, None
+    version = LANGUAGE if header is None else int(header.value)
+    file = File(source, version, statements, tuple(reader.comments))
+    if header is None or version == LANGUAGE:
+        return file, None
+    said = Diagnostic(
+        "N108",
+        f"the file is written in language {version}; this netc reads language {LANGUAGE}",
+        Span(source, header.start, header.end),
+        help="install a newer netc" if version > LANGUAGE else "write language 1",
+    )
+    return replace(file, diagnostics=(said,)), None

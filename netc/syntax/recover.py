@@ -139,7 +139,7 @@ def _enclosing(found: list[Word], starts: dict[int, int], inside: int) -> int | 
         elif text == "{" and depth:
             depth -= 1
         elif text == "{" and i != inside:
-            # This brace opened around the error: what it belongs to starts further out, unless a statement began inside.
+            # This brace opened around the error: what it belongs to starts further out, or a statement began inside.
             depth = 0
         if depth == 0 and i in starts:
             return i

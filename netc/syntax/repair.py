@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -98,15 +99,19 @@ def _bracket(source: Source, wrong: Unbalanced | Word) -> Diagnostic:
 def _said(source: Source, text: str, error: UnexpectedInput | Refused) -> Diagnostic:
     if isinstance(error, Refused):
         return Diagnostic(error.code, error.message, Span(source, error.start, error.end), help=error.help)
-    if isinstance(error, UnexpectedToken):
-        token: Token = error.token
-        ended = token.type == "$END"
-        start = len(text.rstrip()) if ended else token.start_pos or 0
-        found = "" if ended else str(token)
-        accepts: set[str] = error.accepts or error.expected or set()
-    else:
-        assert isinstance(error, UnexpectedCharacters)
-        start, found = error.pos_in_stream, text[error.pos_in_stream]
-        accepts = set(error.allowed or ())
+    start, found, accepts = _stopped(text, error)
     said = advice(text, start, found, accepts)
     return Diagnostic("N101", said.message, Span(source, start, start + max(1, len(found))), help=said.help)
+
+
+def _stopped(text: str, error: UnexpectedInput) -> tuple[int, str, set[str]]:
+    """Where the parser stopped, what stood there, and the names of what could have."""
+    if isinstance(error, UnexpectedToken):
+        token = cast(Token, error.token)  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
+        accepts: set[str] = error.accepts or error.expected or set()
+        if token.type == "$END":
+            return len(text.rstrip()), "", accepts
+        return token.start_pos or 0, str(token), accepts
+    assert isinstance(error, UnexpectedCharacters)
+    start = cast(int, error.pos_in_stream)  # pyright: ignore[reportUnknownMemberType] -- as above
+    return start, text[start], set(error.allowed or ())

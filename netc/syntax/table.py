@@ -1,4 +1,4 @@
-"""The parser for `grammar.lark`, from a table made beforehand: building it takes most of a second, loading it milliseconds.
+"""The parser for `grammar.lark`, from a table made beforehand: building it takes a second, loading it milliseconds.
 
 `python -m netc.syntax.table` writes `grammar.json` anew; a test keeps it equal to the grammar.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token
 
@@ -27,7 +27,7 @@ def dump() -> str:
 
     # strict needs `interegular`, a development dependency, to prove that no two terminals collide.
     parser = Lark(GRAMMAR.read_text("utf-8"), parser="lalr", strict=True, maybe_placeholders=True)
-    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    data, memo = cast("tuple[Any, Any]", parser.memo_serialize([TerminalDef, Rule]))  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
     return json.dumps({"data": data, "memo": memo}, sort_keys=True, separators=(",", ":")) + "\n"
 
 
@@ -42,7 +42,7 @@ def _numbered(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
 def load(on_comment: Callable[[Token], Token]) -> Lark:
     """A parser that calls `on_comment` with every comment and returns what `Builder.start` does."""
     data, memo = _numbered(json.loads(TABLE.read_text("utf-8")))
-    return Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType] -- what Lark's standalone parsers call; the public Lark.load takes a pickle
+    return Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] -- what Lark's standalone parsers call; the public Lark.load takes a pickle
         data,
         memo,
         transformer=Builder(),

@@ -1,7 +1,7 @@
 """The tree: what the author wrote. Every node knows its place, `start` (included) to `end` (excluded), in characters.
 
-Plain slotted classes, compared by identity: a file of 100,000 lines makes a million of them. They are written out because
-forty dataclasses take longer to make than a small spec takes to check.
+Plain slotted classes, compared by identity: a file of 100,000 lines makes a million of them. They are written out
+because forty dataclasses take longer to make than a small spec takes to check.
 """
 
 from __future__ import annotations

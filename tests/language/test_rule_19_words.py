@@ -8,8 +8,8 @@ from tests.language.spec import admitted, check, net, refused, weights
 
 # fmt: off
 STATED = [
-    "language", "use", "let", "default", "block", "net", "input", "output", "from", "require", "if", "else", "for", "in",
-    "is", "and", "or", "not", "true", "false", "train", "export", "expect",
+    "language", "use", "let", "default", "block", "net", "input", "output", "from", "require", "if", "else", "for",
+    "in", "is", "and", "or", "not", "true", "false", "train", "export", "expect",
 ]
 # fmt: on
 
