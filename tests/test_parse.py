@@ -1,4 +1,4 @@
-"""The tree of a text: its table, the places of its nodes, its comments, and what is read where parts of it are broken."""
+"""The tree of a text: its table, the places of its nodes, its comments, and what is read where parts are broken."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def tree(text: str) -> t.File:
 
 def texts(kind: type[t.At]) -> list[str]:
     """What the nodes of a kind cover in the text above, in its order."""
-    return [TEXT[n.start : n.end] for n in nodes(tree(TEXT).statements) if type(n) is kind]
+    found = sorted((n.start, -n.end) for n in nodes(tree(TEXT).statements) if type(n) is kind)
+    return [TEXT[start:-end] for start, end in found]
 
 
 ONE_PLACE: dict[type[t.At], list[str]] = {

@@ -14,39 +14,10 @@ from netc.elaborate.values import Value
 from netc.ops import find, ours
 from netc.syntax import tree as t
 from netc.syntax.parse import decode, parse
+from netc.syntax.tree import WORDS
 
 DEEPEST_IMPORT = 16
 STD = Path(__file__).parent.parent / "std"
-
-WORDS = frozenset(
-    [
-        "language",
-        "use",
-        "let",
-        "default",
-        "block",
-        "net",
-        "input",
-        "output",
-        "from",
-        "require",
-        "if",
-        "else",
-        "for",
-        "in",
-        "is",
-        "and",
-        "or",
-        "not",
-        "true",
-        "false",
-        "train",
-        "export",
-        "expect",
-    ]
-)
-"""The language's own words; they name nothing."""
-
 
 class Rule(NamedTuple):
     """`default conv(bias=false)`, linked to the rules that hold outside of it."""

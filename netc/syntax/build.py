@@ -239,8 +239,10 @@ class Builder(Transformer[Token, t.File]):
         return t.Loop(c[0].start_pos, c[3].end, c[1], c[3])
 
     def targets(self, c: Children) -> t.Targets:
-        names = tuple(_name(x) if isinstance(x, Token) else x for x in c)
-        return t.Targets(names[0].start, names[-1].end, names)
+        names = tuple(
+            _name(x) if isinstance(x, Token) else x for x in c if not isinstance(x, Token) or x.type == "NAME"
+        )
+        return t.Targets(_first(c[0]), _last(c[-1]), names)
 
     def item(self, c: Children) -> t.Item:
         label, core, times = c if len(c) == 3 else (None, *c)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from netc.syntax.tree import WORDS
+
 _NAMES = {
     "ARROW": "`->`",
     "MORETHAN": "`>`",
@@ -102,17 +104,23 @@ def advice(text: str, offset: int, found: str, accepts: Iterable[str]) -> Advice
         return Advice("texts stand in double quotes", "write \"...\" in place of '...'")
     if found == ";":
         return Advice("`;` has no meaning here: a line needs no end", "take the `;` out")
-    if found == "=" and "->" not in before and re.match(r"\s*(self\.)?\w+$", before):
+    named = re.search(r"(?:^|[{|])\s*(?:self\.)?(\w+)$", before)
+    if found == "=" and named is not None:
         return Advice(
             "a value is named by a label, not by `=`",
-            f"write {before.split('.')[-1].strip()}: layer(...) in a chain, or let {before.strip()} = ... for a number",
+            f"write {named[1]}: layer(...) in a chain, or let {named[1]} = ... for a number",
         )
-    if found == "=" and after.startswith("=") and re.search(r"=\s*$", before):
+    if found == "=" and text[line_start:offset].endswith("=="):
         return Advice("`===` is not an operator", "write ==")
     if re.match(r"\*\*", after) or (found == "*" and before.endswith("*")):
         return Advice("`**` is not an operator here", "multiply: 2 * 2 * 2")
     if "__ANON_0" in names and re.match(r"[A-Za-z_]", found):
         return Advice(f"`{found}` does not follow here: stages are joined by `->`", f"write -> {found}")
+    if found in WORDS and "NAME" in names:
+        return Advice(
+            f"`{found}` is a word of the language, and a name was expected here",
+            f'something is missing before it; as a component of a path it is quoted: "{found}": ...',
+        )
     if found == "{" and "ELSE" in names:
         return Advice(
             "this `if` goes on with the expression before it, and an expression's `if` has an `else` and no braces",

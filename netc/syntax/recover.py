@@ -22,11 +22,18 @@ class Word:
     text: str
     start: int
     end: int
+    opens_line: bool = False
 
 
 def words(text: str) -> list[Word]:
     """The text's tokens without comments, read roughly; never fails."""
-    return [Word(m[0], m.start(), m.end()) for m in _WORD.finditer(text) if not m[0].startswith("#")]
+    found: list[Word] = []
+    last = 0
+    for match in _WORD.finditer(text):
+        if not match[0].startswith("#"):
+            found.append(Word(match[0], match.start(), match.end(), "\n" in text[last : match.start()]))
+            last = match.end()
+    return found
 
 
 class Unbalanced(NamedTuple):
@@ -46,8 +53,10 @@ def brackets(text: str, deepest: int) -> Unbalanced | Word | None:
             if len(stack) > deepest:
                 return word
         elif word.text in _CLOSES:
-            if not stack or stack[-1].text != _CLOSES[word.text]:
-                return Unbalanced(stack[-1], word) if stack else Unbalanced(word, None)
+            if not stack or (stack[-1].text == "{" and word.text != "}"):
+                return Unbalanced(word, None)
+            if stack[-1].text != _CLOSES[word.text]:
+                return Unbalanced(stack[-1], word)
             stack.pop()
     return Unbalanced(stack[-1], None) if stack else None
 
@@ -72,35 +81,38 @@ def statement(found: list[Word], offset: int) -> Damage | None:
     if inside < 0:
         return None
     if ends_before and found[inside].text == "|":
-        return Damage(found[inside].start, found[inside].end, "")
+        only = inside > 0 and found[inside - 1].text == "{"
+        return Damage(found[inside].start, found[inside].end, "_" if only else "")
     begin = _enclosing(found, starts, inside)
     if begin is None:
         return None
-    end = _end(found, starts, begin)
-    first = found[begin].text
+    end = _end(found, starts, begin, inside)
+    alone = found[begin - 1].text in "{|" and end < len(found) and found[end].text in "}|" if begin else False
+    swallowed = any(word.text == "{" for word in found[begin:end])
     start, stop = found[begin].start, found[end - 1].end
-    if begin + 1 < len(found) and found[begin + 1].text in (".", "=") and first not in _STARTS:
-        return Damage(start, stop, "")  # `key = value` pairs: their braces may be empty
-    if not starts[begin]:
-        return Damage(start, stop, "")
-    if first in ("let", "default", "require") and any(word.text == "{" for word in found[begin:end]):
-        first = "from"  # it swallowed the chain after it, and a body needs one
-    return Damage(start, stop, _filler(first, stop - start))
+    return Damage(start, stop, _filler(found[begin].text, starts[begin], stop - start, alone or swallowed))
 
 
-def _filler(first: str, room: int) -> str:
+def _filler(first: str, kind: str, room: int, needed: bool) -> str:
     # A body needs a chain; what stands in for a broken one parses, and the frame it is in is marked as damaged.
+    chain = "from _" if room >= 6 else ""
+    if kind in ("top", "pairs"):
+        return ""
     if first == "from":
-        return "from _" if room >= 6 else ""
+        return chain
     if first in _STARTS or first in _SECTIONS:
+        return chain if needed and first in ("let", "default", "require") else ""
+    if kind == "net":
         return ""
     return "id" if room >= 2 else "_"
 
 
-def _statements(found: list[Word]) -> dict[int, int]:
-    """Index of each statement's first word -> the depth of braces it stands at."""
-    starts: dict[int, int] = {}
-    depth = round_ = 0
+def _statements(found: list[Word]) -> dict[int, str]:
+    """Index of each statement's first word -> what it stands in: `top`, `net`, `body`, or `pairs` of keys and values."""
+    starts: dict[int, str] = {}
+    kinds = ["top"]
+    firsts = [""]  # by depth, the first word of the statement that goes on there
+    round_ = 0
     header = False  # between `block` or `net` and its brace, where `from` is part of the header
     fresh = True  # after a brace or a bar: whatever comes starts a statement
     for i, word in enumerate(found):
@@ -114,9 +126,14 @@ def _statements(found: list[Word]) -> dict[int, int]:
         elif text in ")]":
             round_ -= 1
         elif text == "{":
-            depth, header, round_ = depth + 1, False, 0
+            header, round_ = False, 0
+            kinds.append(_kind(firsts[-1]))
+            firsts.append("")
         elif text == "}":
-            depth, round_ = depth - 1, 0
+            round_ = 0
+            if len(kinds) > 1:
+                kinds.pop()
+                firsts.pop()
         elif round_ == 0 and text != "|":
             named = text in _STARTS and before not in (".", "=", ":") and not (text == "from" and header)
             if named and text == "default" and after in ("=", ":"):
@@ -124,13 +141,20 @@ def _statements(found: list[Word]) -> dict[int, int]:
             section = text in _SECTIONS and before != "." and before != "="
             section = section and (after == "{" or (i + 2 < len(found) and found[i + 2].text == "{"))
             if named or section or fresh:
-                starts[i] = depth
+                starts[i] = kinds[-1]
+                firsts[-1] = text
                 header = text in ("block", "net")
         fresh = text in ("{", "|")
     return starts
 
 
-def _enclosing(found: list[Word], starts: dict[int, int], inside: int) -> int | None:
+def _kind(first: str) -> str:
+    if first in _SECTIONS or first in ("input", "output"):
+        return "pairs"
+    return "net" if first == "net" else "body"
+
+
+def _enclosing(found: list[Word], starts: dict[int, str], inside: int) -> int | None:
     depth = 0
     for i in range(inside, -1, -1):
         text = found[i].text
@@ -146,11 +170,18 @@ def _enclosing(found: list[Word], starts: dict[int, int], inside: int) -> int | 
     return None
 
 
-def _end(found: list[Word], starts: dict[int, int], begin: int) -> int:
-    depth = 0
+def _end(found: list[Word], starts: dict[int, str], begin: int, inside: int) -> int:
+    depth = round_ = 0
+    lined = found[begin].text in ("let", "default", "require")  # what follows may be a chain without a `from`
     for i in range(begin, len(found)):
         text = found[i].text
-        if text == "{":
+        if lined and i > inside and depth == 0 and round_ <= 0 and found[i].opens_line:
+            return i
+        if text in "([":
+            round_ += 1
+        elif text in ")]":
+            round_ -= 1
+        elif text == "{":
             depth += 1
         elif text == "}":
             depth -= 1

@@ -50,9 +50,11 @@ def repaired(source: Source) -> File:
         if stopped is None:
             break
         error = _said(source, text, stopped)
+        damage = statement(words(text), error.span.start) if len(diagnostics) + 1 < rounds else None
+        if damage is not None and any(d.start <= damage.start and damage.end <= d.end for d in damaged):
+            return _broken(source, *diagnostics)  # what stood in for a broken statement does not fit either
         diagnostics.append(error)
-        damage = statement(words(text), error.span.start) if len(diagnostics) < rounds else None
-        if damage is None or any(d.start <= damage.start and damage.end <= d.end for d in damaged):
+        if damage is None:
             return _broken(source, *diagnostics)
         damaged.append(At(damage.start, damage.end))
         text = _without(text, damage)

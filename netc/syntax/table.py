@@ -28,7 +28,43 @@ def dump() -> str:
     # strict needs `interegular`, a development dependency, to prove that no two terminals collide.
     parser = Lark(GRAMMAR.read_text("utf-8"), parser="lalr", strict=True, maybe_placeholders=True)
     data, memo = cast("tuple[Any, Any]", parser.memo_serialize([TerminalDef, Rule]))  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
+    _number(data, memo)
     return json.dumps({"data": data, "memo": memo}, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _number(data: dict[str, Any], memo: dict[int, Any]) -> None:
+    """Number tokens, rules and states by what they are: Lark numbers them anew in every process."""
+    table: dict[str, Any] = data["parser"]["parser"]
+    told = sorted(memo, key=lambda n: json.dumps(memo[n], sort_keys=True))
+    rules = {old: new for new, old in enumerate(told)}
+    tokens = {old: new for new, old in enumerate(sorted(table["tokens"], key=lambda n: table["tokens"][n]))}
+    states: dict[int, int] = {}
+    found = sorted(table["start_states"].values())
+    for state in found:  # grows while it is walked: breadth first from the start
+        if state not in states:
+            states[state] = len(states)
+            row = table["states"][state]
+            found.extend(row[t][1] for t in sorted(row, key=lambda t: tokens[t]) if row[t][0] == 0)
+    for name in ("start_states", "end_states"):
+        table[name] = {rule: states[state] for rule, state in table[name].items()}
+    table["tokens"] = {tokens[old]: name for old, name in table["tokens"].items()}
+    table["states"] = {
+        states[old]: {tokens[t]: [a, states[arg] if a == 0 else arg] for t, (a, arg) in row.items()}
+        for old, row in table["states"].items()
+    }
+    kept = {rules[old]: each for old, each in memo.items()}
+    memo.clear()
+    memo.update(kept)
+    _refer(data, rules)
+
+
+def _refer(at: Any, rules: dict[int, int]) -> None:
+    # `{"@": n}` stands for the n-th rule or terminal of the memo.
+    for each in at.values() if isinstance(at, dict) else at if isinstance(at, list) else ():
+        if isinstance(each, dict) and set(each) == {"@"}:
+            each["@"] = rules[each["@"]]
+        else:
+            _refer(each, rules)
 
 
 def _numbered(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:

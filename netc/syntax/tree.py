@@ -15,6 +15,13 @@ DEEPEST = 200
 """Brackets inside brackets, expressions inside expressions, and blocks inside blocks."""
 
 
+WORDS = frozenset(
+    "language use let default block net input output from require if else for in is and or not true false"
+    " train export expect".split()
+)
+"""The language's own words; they name nothing."""
+
+
 class At:
     """A place in the file."""
 

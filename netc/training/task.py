@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input, Output
-from netc.sections import Loss, Sgd, Train
+from netc.sections import Loss, Train
 from netc_runtime.manifest import ImageRecipe
 
 
@@ -105,9 +105,6 @@ def _built(train: Train) -> None:
         for metric in metrics:
             if metric != "accuracy":
                 raise Fault("N513", f"`metric.{name}`: this version does not measure {metric}", help="write `accuracy`")
-    optimizer = train.optimizer
-    if isinstance(optimizer, Sgd) and optimizer.nesterov and optimizer.momentum == 0:
-        raise Fault("N512", "`nesterov = true` needs a momentum, and it is 0", help="write `momentum = 0.9`")
 
 
 def _input(graph: Graph) -> tuple[Input, ImageRecipe]:
