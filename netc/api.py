@@ -113,7 +113,10 @@ def check_text(
     done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits)
     if net is not None and net not in done.nets and not found.errors:
         raise Several(source.name, tuple(done.nets), net)
-    return Checked(source.name, tuple(found.found), done.graphs, tuple(done.nets), found.dropped, net)
+    # As the author reads: by file in order of discovery, then by place.
+    files = {name: i for i, name in enumerate(dict.fromkeys([source.name, *(d.span.source.name for d in found.found)]))}
+    said = sorted(found.found, key=lambda d: (files[d.span.source.name], d.span.start))
+    return Checked(source.name, tuple(said), done.graphs, tuple(done.nets), found.dropped, net)
 
 
 def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Graph:

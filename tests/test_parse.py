@@ -142,7 +142,7 @@ def test_a_block_and_a_net_cover_their_texts() -> None:
 def test_chains_and_stages_cover_their_texts() -> None:
     chains = texts(t.Chain)
     assert chains[0] == 'from left -> "x{d}.y": conv(d, k = 1x7) -> act -> is [_, d, -1, 4]'
-    assert chains[-1] == "from image, image -> { | relu | tanh } -> concat -> fc(classes) => scores"
+    assert chains[-3] == "from image, image -> { | relu | tanh } -> concat -> fc(classes) => scores"
     items = texts(t.Item)
     assert items[:4] == ['"x{d}.y": conv(d, k = 1x7)', "act", "is [_, d, -1, 4]", "g: { relu -> 0: id } * 2"]
     assert "loop: relu for i, (j, k) in enumerate([[1, 2], [3, 4]][0:1])" in items

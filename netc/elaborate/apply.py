@@ -56,7 +56,7 @@ def layer(
     held: LayerValue | None = None,
     said: str = "",
     end: Span | None = None,
-    origins: tuple[Span, ...] = (),
+    origins: tuple[tuple[Span, str], ...] = (),
 ) -> tuple[Value, ...]:
     """A layer applied. `said` is its name in the text where it differs; `end` a better place for a merge's findings."""
     where = frame.span(call)
@@ -69,7 +69,7 @@ def layer(
     made = frame.shared.layers.make(cls, bound.values)
     if isinstance(made, list):
         for finding in made:
-            if finding.code == "N121" and frame.unit.vague:
+            if finding.code == "N121" and frame.vague:
                 continue  # a `default` that did not parse may have given it
             _report_finding(frame, finding, call, bound, held)
         return _claimed(frame, path, poison)
@@ -83,7 +83,7 @@ def layer(
         return _claimed(frame, path, poison)
     applied = frame.shared.layers.apply(made, types)
     if isinstance(applied, Reject):
-        if not frame.unit.vague:
+        if not frame.vague:
             _report_reject(frame, applied, call, bound, operands, end, origins)
         return _claimed(frame, path, poison)
     return (_step(frame, kind, made, operands, applied.type, where, path, prefix, weighted=applied.weighted),)
@@ -280,13 +280,8 @@ def _operand(frame: Frame, expr: t.Expr, prefix: str) -> Value:
 
 def _name_help(cls: type[Layer], bound: Bound) -> str:
     free = [n for n in cls.model_fields if n not in bound.values and n != cls.positional]
-    return (
-        f"name it: {free[0]}=..., or one of {', '.join(free[:6])}"
-        if len(free) > 1
-        else f"name it: {free[0]}=..."
-        if free
-        else ""
-    )
+    others = f", or one of {', '.join(free[1:6])}" if len(free) > 1 else ""
+    return f"name it: {free[0]}=...{others}" if free else ""
 
 
 def _report_finding(frame: Frame, finding: Finding, call: t.Call, bound: Bound, held: LayerValue | None) -> None:
@@ -309,20 +304,29 @@ def _report_reject(
     bound: Bound,
     operands: tuple[Value, ...],
     end: Span | None,
-    origins: tuple[Span, ...],
+    origins: tuple[tuple[Span, str], ...],
 ) -> None:
     where = bound.places.get(reject.at or "", end or frame.span(call.name))
     labels: list[Label] = []
     for i, value in enumerate(operands):
         if value.type is None:
             continue
-        place = origins[i] if i < len(origins) else value.where
+        place, how = origins[i] if i < len(origins) else (value.where, "")
         many = len(operands) > 1
-        labels.append(Label(place, value.type.shape if many else f"{value.type.shape} comes from here"))
+        labels.append(Label(place, f"{value.type.shape}{how}" if many else f"{value.type.shape} comes from here"))
     said = ""
-    if reject.operand is not None and reject.operand < len(operands) and not end:
-        said = f"operand {reject.operand + 1}"
+    if reject.operand is not None and 0 < reject.operand < len(operands):
+        said = _differences(operands[0].type, operands[reject.operand].type)
     frame.report(reject.code, reject.message, where, help=reject.help, labels=tuple(labels), said=said)
+
+
+def _differences(first: TensorType | None, second: TensorType | None) -> str:
+    """`512 != 256 channels, 28 != 56 height`, for what stands under a merge's caret."""
+    if first is None or second is None or first.rank != second.rank:
+        return ""
+    names = ("channels", *{1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}.get(first.rank, ()))
+    pairs = zip(first.dims[1:], second.dims[1:], names, strict=True)
+    return ", ".join(f"{a} != {b} {name}" for a, b, name in pairs if a != b)
 
 
 # --- blocks

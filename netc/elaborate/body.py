@@ -215,7 +215,7 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
         else:
             values = range(_count(frame, item.times, ctx, most))
     except Poisoned:
-        return (_poison(frame, item),)
+        return _unrepeated(frame, item, prefix)
     outer = frame.multiplicity
     frame.multiplicity = outer * max(1, len(values))
     if frame.multiplicity > most:
@@ -244,6 +244,19 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
         if path not in frame.template.labels and len(current) == 1 and frame.claim(path, frame.span(item.label)):
             frame.name_value(path, current[0])
     return current
+
+
+def _unrepeated(frame: Frame, item: t.Item, prefix: str) -> tuple[Value, ...]:
+    """A stage whose count is wrong: its label names a poisoned value, so that what reads it is not reported too."""
+    poison = _poison(frame, item)
+    label = item.label
+    if label is None or label.quoted or label.text == "_":
+        frame.unsure = frame.unsure or label is not None
+    else:
+        path = _join(prefix, label.text)
+        if path not in frame.template.labels and frame.claim(path, frame.span(label)):
+            frame.name_value(path, poison)
+    return (poison,)
 
 
 def _count(frame: Frame, times: t.Repeat, ctx: Context, most: int) -> int:
@@ -386,7 +399,22 @@ def _unknown_stage(frame: Frame, call: t.Call, bound: bool) -> None:
         return
     known = [*kinds(), *frame.unit.blocks, *MERGES]
     help_ = nearest(name, known) or "netc's layers: " + ", ".join(kinds())
+    if help_.startswith("netc calls it"):
+        help_ += _translated(frame, call, help_.split("`")[1])
     frame.report("N110", f"no layer or block is called `{name}`", frame.span(call.name), help=help_)
+
+
+def _translated(frame: Frame, call: t.Call, kind: str) -> str:
+    """What `Conv2d(3, 64, 3)` is here: the channels that enter are known, and only the size goes without a name."""
+    given = [frame.span(a.value).text for a in call.args if a.name is None]
+    if (
+        kind not in ("conv", "upconv", "fc")
+        or len(given) < 2
+        or not all(g.isidentifier() or g.isdigit() for g in given)
+    ):
+        return ""
+    kernel = f", k={given[2]}" if kind != "fc" and len(given) > 2 else ""
+    return f", and knows the channels that enter: write {kind}({given[1]}{kernel})"
 
 
 def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path: apply.Path) -> tuple[Value, ...]:
@@ -404,13 +432,14 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
             )
             return (_poison(frame, fork),)
     values: list[Value] = []
-    origins: list[Span] = []
+    origins: list[tuple[Span, str]] = []
     for arm in fork.arms:
         found = elaborate_body(frame, arm, env.inside(), current, path.inside)
         values.extend(found)
         # An arm that passes on what entered is the place to show, not where that was made.
         last = frame.span(_last(arm))
-        origins.extend(last if v in current else v.where for v in found)
+        how = " (condition false: identity)" if _is_if(arm) else ""
+        origins.extend((last, how) if v in current else (v.where, "") for v in found)
     if fork.merge is None:
         if path.label:
             frame.report(
@@ -422,7 +451,7 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
         return tuple(values)
     if fork.merge.text == "skip" and len(fork.arms) == 1:
         values.extend(current)
-        origins.extend(v.where for v in current)
+        origins.extend((v.where, "") for v in current)
     elif len(fork.arms) < 2:
         frame.report(
             "N303",
@@ -445,6 +474,11 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
         end=frame.unit.span(t.At(fork.end - 1, fork.end)),
         origins=tuple(origins),
     )
+
+
+def _is_if(arm: t.Body) -> bool:
+    chain_ = next(s for s in reversed(arm.statements) if isinstance(s, t.Chain))
+    return bool(chain_.items) and isinstance(chain_.items[-1].core, t.If)
 
 
 def _last(arm: t.Body) -> t.At:

@@ -19,6 +19,7 @@ from netc.syntax.tree import WORDS
 DEEPEST_IMPORT = 16
 STD = Path(__file__).parent.parent / "std"
 
+
 class Rule(NamedTuple):
     """`default conv(bias=false)`, linked to the rules that hold outside of it."""
 
@@ -100,14 +101,19 @@ class Unit:
     """Names that are defined twice: who knows which is meant."""
     unsure: bool = False  # an import failed or a definition did not parse: an unknown name may be one of those
 
-    @property
-    def vague(self) -> bool:
-        """Whether a `default` did not parse, so that layers lack arguments that the author gave."""
+    def vague(self, body: t.At | None) -> bool:
+        """Whether a `default` of the file or of this body did not parse: layers lack arguments that the author gave."""
         text = self.file.source.text
-        return any(text.startswith("default", d.start) for d in self.file.damaged)
+        lost = [d for d in self.file.damaged if text.startswith("default", d.start)]
+        return bool(lost) and any(_loose(d, self.file) or (body and body.start <= d.start < body.end) for d in lost)
 
     def span(self, at: t.At) -> Span:
         return self.file.span(at)
+
+
+def _loose(damage: t.At, file: t.File) -> bool:
+    """Whether what did not parse stood in no block or net, and may have defined anything."""
+    return not any(s.start <= damage.start and damage.end <= s.end for s in file.statements)
 
 
 class Files:
@@ -133,7 +139,7 @@ class Files:
         file = parse(source)
         self.texts[source.name] = source.text
         self.found.extend(file.diagnostics)
-        unit = Unit(file, path, Env({}), self.budget, unsure=bool(file.damaged))
+        unit = Unit(file, path, Env({}), self.budget, unsure=any(_loose(d, file) for d in file.damaged))
         if path is not None:
             self.units[path] = unit
         self._define(unit, ring)

@@ -60,11 +60,15 @@ class Frame:
     outputs: dict[str, Value] = field(default_factory=dict[str, Value])
     output_names: dict[str, t.Port] = field(default_factory=dict[str, t.Port])
     unread: list[tuple[tuple[Value, ...], Span]] = field(default_factory=list[tuple[tuple[Value, ...], Span]])
-    members: tuple[t.Member, ...] = ()
-    """What a net's body holds."""
+    net: t.Net | None = None
     multiplicity: int = 1
     misread: bool = False
     """Whether a name that names no value was reported: it may have meant any that nothing reads."""
+
+    @property
+    def vague(self) -> bool:
+        """Whether a `default` that holds here did not parse."""
+        return self.unit.vague(self.block.tree if self.block is not None else self.net)
 
     # --- findings
 
@@ -185,7 +189,13 @@ class Frame:
 
     def _below(self, path: t.Path) -> str:
         """What to do about a label that the body makes further down."""
-        body = self.block.tree.body.statements if self.block is not None else self.members
+        body = (
+            self.block.tree.body.statements
+            if self.block is not None
+            else self.net.members
+            if self.net is not None
+            else ()
+        )
         below = path.parts[0] in (label for chain in body if isinstance(chain, t.Chain) for label in labels_in(chain))
         return f"`{path.parts[0]}` is made below: move this chain down" if below else ""
 

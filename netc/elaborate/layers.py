@@ -157,6 +157,10 @@ def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error:
         return Finding("N122", name, f"`{name}` of {what} holds {words}, not `{error['input']}`")
     if error["type"] == "value_error":
         return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
+    if field is not None and field.annotation is bool and value in (0, 1):
+        return Finding(
+            "N122", name, f"`{name}` of {what} takes {wants}, not {shown}", f"write {'true' if value else 'false'}"
+        )
     found = shown if value is None else f"{kind_of(value)} ({shown})" if not isinstance(value, str) else shown
     return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {found}")
 

@@ -243,9 +243,7 @@ class _Net:
         template = Template(self.name)
         values: list[Value] = []
         declared: list[Input] = []
-        frame = Frame(
-            self.shared, self.unit, template, (), unsure=self.hurt, free=dict(self.symbols), members=self.members
-        )
+        frame = Frame(self.shared, self.unit, template, (), unsure=self.hurt, free=dict(self.symbols), net=self.tree)
         for port in inputs:
             self._input(port, frame, values, declared)
         if not inputs and not self.hurt:
@@ -566,13 +564,14 @@ class _Net:
                     "take the name out",
                 )
         unit = definition.unit
+        inner = [s for s in inner if not unit.file.hurt(s)]
         if unit.nets.get(definition.name) is not definition:
             return inner
         named = [s for s in unit.sections if s.target is not None and s.target.text == definition.name]
         loose = [s for s in unit.sections if s.target is None]
         if loose and [d for d in unit.nets.values() if d.unit is unit and isinstance(d.tree, t.Net)] != [definition]:
             loose = []
-        return [*inner, *named, *loose]
+        return [*inner, *(s for s in (*named, *loose) if not unit.file.hurt(s))]
 
     def _applied_twice(self, graph: Graph) -> None:
         """Warn of a softmax or sigmoid at the end of a chain whose loss or decoding applies it again."""
@@ -618,7 +617,7 @@ class _Net:
                     "N306",
                     f"{self.name} has {measured:,} {key}, and {wanted:,} are expected ({measured - wanted:+,})",
                     got.places[key],
-                    f"`netc show` lists where they are; if the text is right, write {measured:_}",
+                    f"if the text is right, write {measured:_}",
                 )
 
 

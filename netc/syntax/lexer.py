@@ -1,7 +1,7 @@
 """Splits a text into tokens: one regular expression for all, and the parser's state to tell a keyword from a name.
 
 Lark's own contextual lexer compiles an expression for each of some forty parser states, which takes longer than a
-check of a small spec. `grammar.lark` stays the definition of every terminal: this lexer is made from what Lark read there.
+check of a small spec. `grammar.lark` stays the definition of every terminal: this lexer is made from what Lark read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class OneLexer(Lexer):
         patterns = {t.name: t.pattern.to_regexp() for t in conf.terminals if not isinstance(t.pattern, PatternStr)}
         sections = re.findall(r"\w+", patterns["SECTION"].removeprefix("(?:"))
         # What a word or an operator can be, the likeliest first; the parser's state decides.
-        # A keyword names nothing; only what entered a block is called like one.
         self.words = {text: (name,) for text, name in texts.items() if text.isidentifier()}
         self.words["in"] = (texts["in"], "NAME")
         self.words |= dict.fromkeys(sections, ("SECTION", "NAME"))
@@ -37,6 +36,8 @@ class OneLexer(Lexer):
         self.marks = {
             text: (texts[text], *(n for n in _OPERATORS if re.fullmatch(patterns[n], text))) for text in marks
         }
+        self.keywords = frozenset(texts[text] for text in texts if text.isidentifier())
+        self.colon = re.compile(r"\s*:")
         self.whole = re.compile(patterns["INT"])
         long = "|".join(re.escape(m) for m in marks if len(m) > 1)
         short = "|".join(re.escape(m) for m in marks if len(m) == 1)
@@ -67,6 +68,8 @@ class OneLexer(Lexer):
                 if names is not None:
                     taken = accepts[parser_state.position]
                     kind = next((n for n in names if n in taken), names[0])
+                    if kind not in taken and kind in self.keywords and self._names(taken, text, at):
+                        kind = "NAME"
             elif kind in _NUMBERS and kind not in accepts[parser_state.position]:
                 # `layer2.1.0` after its dots: whole numbers, though 1.0 reads as one.
                 whole = self.whole.match(text, start)
@@ -75,6 +78,13 @@ class OneLexer(Lexer):
             token = Token(kind, word, start, None, None, None, None, at)
             lexer_state.last_token = token
             yield token
+
+    def _names(self, taken: Collection[str], text: str, at: int) -> bool:
+        """Whether a keyword stands where only a name can, or before a colon: the elaborator says what is wrong with it.
+
+        Anywhere else it begins the next statement, and the one before it lacks something.
+        """
+        return "NAME" in taken and ("INT" not in taken or self.colon.match(text, at) is not None)
 
     def _operator(self, word: str) -> tuple[str, ...]:
         kind = "CMP" if word[0] in "=!<>" else "ADD" if word in "+-" else "MUL"

@@ -16,8 +16,31 @@ DEEPEST = 200
 
 
 WORDS = frozenset(
-    "language use let default block net input output from require if else for in is and or not true false"
-    " train export expect".split()
+    [
+        "language",
+        "use",
+        "let",
+        "default",
+        "block",
+        "net",
+        "input",
+        "output",
+        "from",
+        "require",
+        "if",
+        "else",
+        "for",
+        "in",
+        "is",
+        "and",
+        "or",
+        "not",
+        "true",
+        "false",
+        "train",
+        "export",
+        "expect",
+    ]
 )
 """The language's own words; they name nothing."""
 
