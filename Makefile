@@ -67,6 +67,8 @@ $(VENV)/.created:
 $(VENV)/.installed: $(VENV)/.created pyproject.toml runtime/pyproject.toml constraints.txt
 	@echo 'installing netc and netc-runtime; PyTorch and ONNX Runtime are large, the first time takes minutes'
 	@$(PIP) install -c constraints.txt -e ./runtime -e .
+	@# As pip does for a wheel: where writing bytecode is switched off, every start would compile anew.
+	@$(BIN)/python -m compileall -q netc runtime/netc_runtime
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

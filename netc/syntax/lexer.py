@@ -29,7 +29,7 @@ class OneLexer(Lexer):
         patterns = {t.name: t.pattern.to_regexp() for t in conf.terminals if not isinstance(t.pattern, PatternStr)}
         sections = re.findall(r"\w+", patterns["SECTION"].removeprefix("(?:"))
         # What a word or an operator can be, the likeliest first; the parser's state decides.
-        self.words = {text: (name,) for text, name in texts.items() if text.isidentifier()}
+        self.words: dict[str, tuple[str, ...]] = {text: (name,) for text, name in texts.items() if text.isidentifier()}
         self.words["in"] = (texts["in"], "NAME")
         self.words |= dict.fromkeys(sections, ("SECTION", "NAME"))
         marks = sorted((text for text in texts if not text.isidentifier()), key=len, reverse=True)

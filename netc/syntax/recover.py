@@ -108,7 +108,7 @@ def _filler(first: str, kind: str, room: int, needed: bool) -> str:
 
 
 def _statements(found: list[Word]) -> dict[int, str]:
-    """Index of each statement's first word -> what it stands in: `top`, `net`, `body`, or `pairs` of keys and values."""
+    """Index of each statement's first word -> what it stands in: `top`, `net`, `body`, or `pairs` (keys and values)."""
     starts: dict[int, str] = {}
     kinds = ["top"]
     firsts = [""]  # by depth, the first word of the statement that goes on there

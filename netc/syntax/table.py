@@ -60,11 +60,14 @@ def _number(data: dict[str, Any], memo: dict[int, Any]) -> None:
 
 def _refer(at: Any, rules: dict[int, int]) -> None:
     # `{"@": n}` stands for the n-th rule or terminal of the memo.
-    for each in at.values() if isinstance(at, dict) else at if isinstance(at, list) else ():
-        if isinstance(each, dict) and set(each) == {"@"}:
-            each["@"] = rules[each["@"]]
-        else:
-            _refer(each, rules)
+    if isinstance(at, dict):
+        held = cast("dict[str, Any]", at)
+        if list(held) == ["@"]:
+            held["@"] = rules[held["@"]]
+            return
+        at = list(held.values())
+    for each in cast("list[Any]", at) if isinstance(at, list) else ():
+        _refer(each, rules)
 
 
 def _numbered(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
