@@ -1,8 +1,6 @@
 """`python -m netc` is the command `netc`."""
 
-import sys
-
-from netc.cli import main
+from netc.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
