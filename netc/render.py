@@ -5,7 +5,6 @@ Terminal text is made of styled pieces, so that colour is the command line's cho
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -152,6 +151,8 @@ def as_json(value: dict[str, Any]) -> str:
 
 def _dumped(value: Any) -> str:
     # Pure ASCII; the one control character that JSON leaves as it is goes the way of the others.
+    import json  # slow to import, and people read text
+
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
