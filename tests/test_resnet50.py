@@ -73,9 +73,7 @@ def parity(model: onnx.ModelProto | Path, answers: Answers) -> float:
     return worst
 
 
-def test_onnx_runtime_answers_what_torchvision_does(
-    built: Path, answers: Answers
-) -> None:
+def test_onnx_runtime_answers_what_torchvision_does(built: Path, answers: Answers) -> None:
     assert parity(built, answers) <= 1e-4
 
 
