@@ -77,6 +77,7 @@ def _run(args: list[str]) -> None:
     if len(args) > 1 and args[0] == "check" and not any(a.startswith("-") for a in args[1:]):
         # The everyday call takes no options: it starts a third sooner without the library that reads them.
         _put_off_plugins()
+        _put_off_grammar_reader()
         gc.disable()  # what a check builds lives until its end
         from netc.cli.check import check
 
@@ -121,6 +122,31 @@ def _put_off_plugins() -> None:
 
     stand_in.__dict__.update({"__getattr__": real, "entry_points": entry_points})
     sys.modules[name] = stand_in
+
+
+def _put_off_grammar_reader() -> None:
+    """Keep Lark from loading what reads grammars: a check has the parser's table, made beforehand.
+
+    The reader is a third of Lark. In this process, where nothing else uses Lark, its names are empty classes.
+    """
+    reader = "lark.load_grammar"
+    if "lark" in sys.modules:
+        return
+    stand_in = ModuleType(reader)
+
+    def empty(name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+    stand_in.__dict__["__getattr__"] = empty
+    sys.modules[reader] = stand_in
+    try:
+        import_module("lark")
+    except ImportError:  # not installed, which is said elsewhere
+        return
+    finally:
+        del sys.modules[reader]  # whoever asks for it later gets the real one
 
 
 def _on_terminate() -> Any:
