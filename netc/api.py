@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from netc.diagnostic import Diagnostic, Diagnostics, Fault, Source, SpecError
 from netc.elaborate import elaborate
+from netc.elaborate.budget import Limits
 from netc.elaborate.files import read
-from netc.elaborate.frame import Limits
 from netc.elaborate.names import nearest
 from netc.graph import Graph
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import floor, gcd
-from typing import NamedTuple, TypeAlias, TypeGuard, cast
+from typing import NamedTuple, TypeAlias, cast
 
 Expr: TypeAlias = (
     int | str | list["Expr"]
@@ -238,11 +238,6 @@ def _floor_divide(size: Size, by: int) -> Side:
     for atom, factor in whole.items():
         floored[atom] = floored.get(atom, Fraction(0)) + factor
     return _normal(floored, Fraction(times))
-
-
-def is_number(side: Side) -> TypeGuard[int]:
-    """Whether a size is known now."""
-    return isinstance(side, int)
 
 
 def low(side: Side) -> int:

@@ -16,7 +16,7 @@ import netc
 from netc import api
 from netc.backends import weights as stored
 from netc.diagnostic import Diagnostic, Fault, Source, Span, SpecError
-from netc.elaborate.frame import Limits
+from netc.elaborate.budget import Limits
 
 # 2 classes of a picture of 8 x 8: conv 1x1x3x3 + 1, fc 36 x 2 + 2 = 84 parameters.
 TINY = """net Tiny(classes = 2) {

@@ -9,7 +9,7 @@ from typing import Any
 from netc import __version__, api, render
 from netc.cli.codes import INPUT, CodeError, UsageFault
 from netc.cli.terminal import err, flush, out, paint
-from netc.elaborate.frame import Limits
+from netc.elaborate.budget import Limits
 from netc.errors import page
 from netc.graph import Graph
 

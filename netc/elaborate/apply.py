@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netc.diagnostic import Edit, Label, Span
+from netc.elaborate.budget import Stop
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.files import BlockDef, Env
-from netc.elaborate.frame import Caller, Frame, Stop
+from netc.elaborate.frame import Caller, Frame
 from netc.elaborate.layers import Finding, words_of
 from netc.elaborate.names import nearest
 from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value, join

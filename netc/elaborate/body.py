@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netc.diagnostic import Diagnostics, Label, Span, cut
 from netc.elaborate import apply
+from netc.elaborate.budget import Stop
 from netc.elaborate.expr import (
     Context,
     Poisoned,
@@ -19,7 +20,7 @@ from netc.elaborate.expr import (
     turns,
 )
 from netc.elaborate.files import WORDS, Env, Rule, check_default
-from netc.elaborate.frame import Frame, Stop
+from netc.elaborate.frame import Frame
 from netc.elaborate.names import nearest
 from netc.elaborate.template import LONGEST_PATH, Value
 from netc.elaborate.values import BlockValue, Condition, LayerValue

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from netc.diagnostic import Diagnostic, Diagnostics, Edit, Label, Span
-from netc.elaborate.budget import Budget, Limits, Stop
+from netc.elaborate.budget import Budget, Stop
 from netc.elaborate.expr import Context
-from netc.elaborate.files import WORDS, BlockDef, Env, Files, Unit
+from netc.elaborate.files import BlockDef, Env, Files, Unit
 from netc.elaborate.layers import Layers
 from netc.elaborate.names import nearest
-from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value
+from netc.elaborate.template import BlockStep, Handle, Template, Value
 from netc.elaborate.values import Value as Constant
 from netc.syntax import tree as t
-from netc.tensor import Size, Symbol
+from netc.tensor import Size
 
 
 @dataclass(slots=True)
@@ -293,11 +293,3 @@ def _outward(value: Value | None, handle: Handle | None) -> Value | None:
         )
         handle = handle.within
     return value
-
-
-def fresh(names: dict[str, Symbol]) -> dict[str, Size]:
-    """Symbols as sizes."""
-    return {name: Size.of(symbol) for name, symbol in names.items()}
-
-
-__all__ = ["WORDS", "BlockStep", "Caller", "Frame", "LayerStep", "Limits", "Shared", "Stop", "fresh"]

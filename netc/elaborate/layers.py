@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get
 
 from pydantic import BaseModel, ValidationError
 
-from netc.diagnostic import Span
 from netc.elaborate.names import nearest
 from netc.elaborate.values import LayerValue, Value, kind_of, show
 from netc.elaborate.values import key as value_key
@@ -17,14 +16,6 @@ from netc.ops import find
 from netc.tensor import TensorType, TooLong
 
 _MISSING = "missing"
-
-
-class Given(NamedTuple):
-    """An argument with the place it was written at."""
-
-    value: Value
-    where: Span
-    name_where: Span
 
 
 class Finding(NamedTuple):

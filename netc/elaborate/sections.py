@@ -13,7 +13,7 @@ from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.files import Env, Unit
 from netc.elaborate.layers import Finding, validate
 from netc.elaborate.names import nearest
-from netc.elaborate.values import CallValue, Items, Size, Value, Word, kind_of, show
+from netc.elaborate.values import CallValue, Items, Value, Word, kind_of, show
 from netc.sections import LOSSES, OPTIMIZERS, SCHEDULES, Expect, Export, Sgd, Train, WeightSource
 from netc.syntax import tree as t
 
@@ -296,8 +296,3 @@ def expect(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Expect
             )
     places = {**got.places, "params_train": got.places.get("params.train", where), "at": where}
     return reader.model(Expect, {**values, "at": at}, places, got.keys, where) or Expect()
-
-
-def side_value(value: Value) -> bool:
-    """Whether a value can be a side."""
-    return isinstance(value, int | Size) and not isinstance(value, bool)
