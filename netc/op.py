@@ -81,13 +81,26 @@ class Module(NamedTuple):
     """A layer with state for the torch back end: `self.NAME = target(*args, **kwargs)`, then `self.NAME(before)`.
 
     `before` is what the module is called on, an expression over the operand `{0}`: torch's convolutions take the same
-    padding on both ends of a side, so an uneven one is `F.pad({0}, (0, 1, 0, 1))`.
+    padding on both ends of a side, so an uneven one is `F.pad({0}, (0, 1, 0, 1))`. `after` is an expression over the
+    module's result `{0}`. `define` is the source of the class `target`, where torch has none: the file then holds it.
     """
 
     target: str
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = MappingProxyType({})
     before: str = "{0}"
+    after: str = "{0}"
+    define: str = ""
+
+
+class Weight(NamedTuple):
+    """A layer for the torch back end that is one tensor without a name of its own: `self.NAME = nn.Parameter(...)`.
+
+    The tensor starts as ones. `text` is an expression over the operand `{0}` and the tensor `{weight}`.
+    """
+
+    shape: tuple[int, ...]
+    text: str
 
 
 class Inline(NamedTuple):
@@ -100,7 +113,17 @@ class Inline(NamedTuple):
     text: str
 
 
-Call: TypeAlias = Module | Inline
+Call: TypeAlias = Module | Weight | Inline
+
+
+class Start(NamedTuple):
+    """How a tensor of a new net is filled, for the torch back end: a statement over the tensor `{0}`.
+
+    `define` is the source of the function that the statement calls, where torch has none.
+    """
+
+    text: str
+    define: str = ""
 
 
 class Operand(NamedTuple):
@@ -164,6 +187,10 @@ class Layer(BaseModel):
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         """The tensors under the layer's name, in torch's `state_dict` order."""
+        return {}
+
+    def starts(self, *xs: TensorType) -> Mapping[str, Start]:
+        """How tensors are filled in a new net, by name; those not named start as torch starts them."""
         return {}
 
     def macs(self, y: TensorType, *xs: TensorType) -> int:

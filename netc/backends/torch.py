@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,7 +23,7 @@ from torch import nn
 from netc.backends import python_text as text
 from netc.diagnostic import Fault
 from netc.graph import Graph, Output
-from netc.op import Inline, Module
+from netc.op import Inline, Module, Start, Weight
 
 SCRATCH = ("x", "y", "z")  # variables for values that only the next line reads
 
@@ -33,8 +34,8 @@ def source(graph: Graph) -> str:
     `forward` takes the inputs in order. One output: the tensor; several: a dict by output name. A net with outputs for
     training gives a dict of all outputs in training mode, and in evaluation mode does not compute those.
 
-    Raises: Fault N440 where torch cannot have the net's names: an empty component, or a layer named like the tensor of
-    another layer; N441 for a layer whose tensor has no name of its own.
+    Raises: Fault N440 where torch cannot have the net's names: an empty component, a layer named like the tensor of
+    another layer, or a layer below a name that is a tensor's.
     """
     return _Emitter(graph).file()
 
@@ -97,6 +98,8 @@ class _Slot:
     make: str = ""
     comment: str = ""
     block: _Block | None = None
+    tensor: bool = False
+    starts: tuple[tuple[str, Start], ...] = ()
     own: dict[str, _Slot] = field(default_factory=dict[str, "_Slot"])
     sequential: bool = False
 
@@ -114,6 +117,8 @@ class _Slot:
             return "list" if self.sequential else "class"
         if self.make:
             return "layer"
+        if any(child.tensor for child in self.own.values()):
+            return "class"  # torch's lists and dicts of modules hold no tensors
         return "list" if self.counts_up else "dict"
 
     @property
@@ -129,7 +134,10 @@ class _Slot:
 
 @dataclass
 class _Step:
-    """A line of `forward`: `inline`, with `{0}`, `{1}` for what it reads; given a `path`, that module called on it."""
+    """A line of `forward`: `inline`, with `{0}`, `{1}` for what it reads; given a `path`, that module called on it.
+
+    `after` is an expression over the module's result; where `inline` speaks of `{weight}`, the path leads to a tensor.
+    """
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
@@ -140,14 +148,22 @@ class _Step:
     path: str = ""
     callee: str = ""
     slot: _Slot | None = None
+    after: str = "{0}"
 
     def code(self, operands: Sequence[str]) -> str:
+        known = {"training": "self.training", "weight": self.callee}
         words = re.sub(
-            r"\{(\d+|training)\}",
-            lambda found: "self.training" if found[1] == "training" else operands[int(found[1])],
+            r"\{(\d+|training|weight)\}",
+            lambda found: known.get(found[1]) or operands[int(found[1])],
             self.inline.replace("'", '"'),
         )
-        return f"{self.callee}({words})" if self.callee else words
+        calls = self.callee and not (self.slot is not None and self.slot.tensor)
+        return self.after.replace("{0}", f"{self.callee}({words})") if calls else words
+
+    @property
+    def plain(self) -> bool:
+        """Whether it calls a module on one value, and nothing more."""
+        return self.inline == "{0}" and self.after == "{0}" and len(self.reads) == len(self.writes) == 1
 
 
 @dataclass
@@ -166,8 +182,12 @@ class _Emitter:
         self.graph = graph
         self.top = text.class_name(graph.name, "Net")
         self.classes: dict[str, str] = {}  # the text below `class NAME` -> NAME
-        self.taken = {self.top, "F"}
         self.calls = [node.op.torch(*graph.operands(node)) for node in graph.nodes]
+        self.starts = [node.op.starts(*graph.operands(node)) for node in graph.nodes]
+        given = [c.define for c in self.calls if isinstance(c, Module)]
+        given += [start.define for starts in self.starts for start in starts.values()]
+        self.defined = [each for each in dict.fromkeys(given) if each]
+        self.taken = {self.top, "F", *(re.split(r"\W", each, maxsplit=2)[1] for each in self.defined)}
         self.heads = any(output.train_only for output in graph.outputs)
         self._find_owners()
         self._find_last_reads()
@@ -180,7 +200,9 @@ class _Emitter:
         # Where each module is first applied; later applications of the same weights find it there.
         self.owner: dict[str, int] = {}
         self.extent: dict[str, tuple[int, int]] = {}  # of every prefix: the first and the last module below it
-        tensors = {name for name, _ in self.graph.parameters()}
+        tensors = Counter(name for name, _ in self.graph.parameters())
+        pairs = zip(self.graph.nodes, self.calls, strict=True)
+        nameless = {node.weights for node, call in pairs if isinstance(call, Weight)}
         for index, (node, call) in enumerate(zip(self.graph.nodes, self.calls, strict=True)):
             path = node.weights
             if isinstance(call, Inline) or path in self.owner:
@@ -191,14 +213,18 @@ class _Emitter:
                 raise Fault("N440", f"{at}: a part of this path is empty, which no module's name may be in torch")
             if "training" in parts:
                 raise Fault("N440", f"{at}: torch keeps `training` for itself", help="give the layer another label")
-            if "" in node.op.params(*self.graph.operands(node)):
-                raise Fault("N441", f"{at}: a layer whose tensor has no name of its own is not built for torch yet")
-            if path in tensors:
+            if tensors[path] > (path in nameless):
                 owner = text.plain(path.rpartition(".")[0])
                 raise Fault("N440", f"{at}: {owner} has a tensor of this name", help="give the layer another label")
             self.owner[path] = index
             prefix = path
             while prefix := prefix.rpartition(".")[0]:
+                if prefix in nameless:
+                    raise Fault(
+                        "N440",
+                        f"{at}: {text.plain(prefix)} is a tensor, and nothing lies below one",
+                        help="give one of them another label",
+                    )
                 self.extent[prefix] = (self.extent.get(prefix, (index, index))[0], index)
 
     def _find_last_reads(self) -> None:
@@ -226,7 +252,7 @@ class _Emitter:
             and all(
                 n.weights.startswith(f"{region.name}.")
                 for n, c in zip(nodes, calls, strict=True)
-                if isinstance(c, Module)
+                if not isinstance(c, Inline)
             )
             and not (self.heads and len({node.name in self.graph.deployed for node in nodes}) > 1)
         )
@@ -267,9 +293,11 @@ class _Emitter:
         node, call = self.graph.nodes[index], self.calls[index]
         comment = text.place(node.where)
         path = node.weights.removeprefix(prefix)
-        if isinstance(call, Module) and self.owner[node.weights] == index:
+        if not isinstance(call, Inline) and self.owner[node.weights] == index:
             slot = _place(root, path)
             slot.make, slot.comment = _construction(call), comment
+            slot.tensor = isinstance(call, Weight)
+            slot.starts = tuple(self.starts[index].items())
         if node.name not in self.last or self.same[node.name] != node.name:
             return None  # no output needs it, or it is the identity: its weights exist, but no line computes it
         label, deployed = node.name.removeprefix(prefix), node.name in self.graph.deployed
@@ -278,7 +306,9 @@ class _Emitter:
         reads = tuple(self.same[name] for name in node.inputs)
         if isinstance(call, Inline):
             return _Step(reads, (node.name,), label, comment, deployed, call.text)
-        return _Step(reads, (node.name,), label, comment, deployed, call.before, path)
+        if isinstance(call, Weight):
+            return _Step(reads, (node.name,), label, comment, deployed, call.text, path)
+        return _Step(reads, (node.name,), label, comment, deployed, call.before, path, after=call.after)
 
     def _block_step(self, index: int, prefix: str, root: _Slot) -> _Step | None:
         region = self.graph.regions[index]
@@ -297,7 +327,7 @@ class _Emitter:
         if block.root.counts_up and _chained(block.steps, block.root, block.writes) == (0, len(block.steps)):
             block.root.sequential = True
             parts = [(slot.make, slot.comment) for slot in block.root.own.values()]
-            body = ["    def __init__(self) -> None:", *text.call(8, "super().__init__", parts)]
+            body = ["    def __init__(self) -> None:", *text.call(8, "super().__init__", parts), *_starts(block.root)]
             key = "\n".join(["(nn.Sequential):", *body])
         else:
             steps = _with_sequences(block)
@@ -324,9 +354,8 @@ class _Emitter:
         forward = self._forward(block)
         top = [f"class {self.top}(nn.Module):", *_init(block.root), *forward]
         classes = [f"class {name}{body}" for body, name in self.classes.items()] + ["\n".join(top)]
-        code = "\n\n\n".join(classes)
-        lines = [c for n, c in zip(self.graph.nodes, self.calls, strict=True) if n.name in self.last]
-        uses_f = any("F." in (call.text if isinstance(call, Inline) else call.before) for call in lines)
+        code = "\n\n\n".join([*self.defined, *classes])
+        uses_f = re.search(r"^[^#\n]*(?<![\w.])F\.", code, re.MULTILINE)
         imports = ["import torch", *(["import torch.nn.functional as F"] if uses_f else []), "from torch import nn"]
         return "\n".join([*self._docstring(), "", *imports]) + f"\n\n\n{code}\n"
 
@@ -374,8 +403,10 @@ class _Emitter:
         return _method(names.values(), " | ".join(kinds), rows)
 
 
-def _construction(call: Module) -> str:
-    assert re.fullmatch(r"(nn|torch)(\.\w+)+", call.target), call.target
+def _construction(call: Module | Weight) -> str:
+    if isinstance(call, Weight):
+        return f"nn.Parameter(torch.ones({text.literal(call.shape)}))"
+    assert re.fullmatch(r"\w+" if call.define else r"(nn|torch)(\.\w+)+", call.target), call.target
     words = [text.literal(each) for each in call.args] + [f"{k}={text.literal(v)}" for k, v in call.kwargs.items()]
     return f"{call.target}({', '.join(words)})"
 
@@ -391,22 +422,23 @@ def _place(root: _Slot, path: str) -> _Slot:
 _MODULE, _DICT = nn.Module(), nn.ModuleDict()
 
 
-def _child(parent: str, kind: str, name: str) -> str:
+def _child(parent: str, kind: str, name: str, *, tensor: bool = False) -> str:
     # The expression for a child. nn.Module has attributes of its own (`train`, `type`), which a child must not hide and
-    # cannot get past add_module; `_modules` is where children live under any name.
+    # cannot get past add_module; `_modules` is where children live under any name, and `_parameters` tensors.
     if kind == "list":
         return f"{parent}[{name}]"
     if kind == "dict" and not hasattr(_DICT, name):
         return f"{parent}[{text.literal(name)}]"
     if kind == "class" and text.is_name(name) and not hasattr(_MODULE, name):
         return f"{parent}.{name}"
-    return f"{parent}._modules[{text.literal(name)}]"
+    return f"{parent}.{'_parameters' if tensor else '_modules'}[{text.literal(name)}]"
 
 
 def _reach(root: _Slot, path: str) -> tuple[str, _Slot]:
     code, slot = "self", root
     for name in path.split("."):
-        code, slot = _child(code, slot.kind, name), slot.children[name]
+        child = slot.children[name]
+        code, slot = _child(code, slot.kind, name, tensor=child.tensor), child
     return code, slot
 
 
@@ -414,18 +446,33 @@ def _init(root: _Slot) -> list[str]:
     if not root.own:
         return []
     rows = [row for slot in root.own.values() for row in _registration("self", root.kind, slot)]
-    return ["    def __init__(self) -> None:", "        super().__init__()", *rows, ""]
+    return ["    def __init__(self) -> None:", "        super().__init__()", *rows, *_starts(root), ""]
+
+
+def _starts(root: _Slot) -> list[str]:
+    """The statements that fill tensors of a class, in the order of its modules; a block fills its own."""
+    rows: list[str] = []
+    queue = list(root.own.values())
+    while queue:
+        slot = queue.pop(0)
+        if slot.block is not None:
+            continue
+        queue[:0] = slot.own.values()
+        for name, start in slot.starts:
+            at, _ = _reach(root, slot.path)
+            rows += text.line(8, start.text.replace("{0}", f"{at}.{name}" if name else at))
+    return rows
 
 
 def _registration(parent: str, kind: str, slot: _Slot) -> list[str]:
-    at = _child(parent, kind, slot.name)
+    at = _child(parent, kind, slot.name, tensor=slot.tensor)
     if slot.kind == "list" and slot.block is None and slot.holds_leaves and kind != "list":
         parts = [(child.make, child.comment) for child in slot.own.values()]
         if slot.sequential:
             return text.call(8, f"{at} = nn.Sequential", parts)
         rows = [row for code, comment in parts for row in text.line(16, f"{code},", comment)]
         return [f"        {at} = nn.ModuleList(", "            [", *rows, "            ]", "        )"]
-    made = slot.make or ("nn.ModuleList()" if slot.kind == "list" else "nn.ModuleDict()")
+    made = slot.make or {"list": "nn.ModuleList()", "dict": "nn.ModuleDict()", "class": "nn.Module()"}[slot.kind]
     rows = text.line(8, f"{parent}.append({made})" if kind == "list" else f"{at} = {made}", slot.comment)
     below = "layer" if slot.make else slot.kind
     return rows + [row for child in slot.own.values() for row in _registration(at, below, child)]
@@ -441,7 +488,7 @@ def _chained(steps: Sequence[_Step], slot: _Slot, writes: Sequence[str]) -> tupl
     chain = steps[start:stop]
     if [id(step.slot) for step in chain] != [id(child) for child in children] or len({s.deployed for s in chain}) != 1:
         return None
-    if any(len(step.reads) != 1 or len(step.writes) != 1 or step.inline != "{0}" for step in chain):
+    if not all(step.plain for step in chain):
         return None
     inner = {step.writes[0] for step in chain[:-1]}
     linked = all(b.reads == a.writes for a, b in pairwise(chain))

@@ -253,7 +253,7 @@ def _call(expr: t.Call, ctx: Context) -> Value:
         return _function(name, expr, ctx)
     args = arguments(expr, ctx)
     span = ctx.unit.span(expr)
-    if ctx.section:
+    if ctx.section or (ctx.words is not None and name in ctx.words):
         return CallValue(name, args, 1.0, span)
     held = ctx.env.get(name)
     if isinstance(held, LayerValue):
@@ -266,9 +266,8 @@ def _call(expr: t.Call, ctx: Context) -> Value:
         return LayerValue(name, args, span)
     if ctx.unsure or ctx.unit.unsure:
         raise Poisoned
-    raise Wrong(
-        "N110", f"`{name}` is no layer, block or function", nearest(name, [*FUNCTIONS, *ctx.unit.blocks, *kinds()])
-    )
+    known = [*(ctx.words or ()), *FUNCTIONS, *ctx.unit.blocks, *kinds()]
+    raise Wrong("N110", f"`{name}` is no layer, block or function", nearest(name, known))
 
 
 def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get
 from pydantic import BaseModel, ValidationError
 
 from netc.elaborate.names import nearest
-from netc.elaborate.values import LayerValue, Value, kind_of, show
+from netc.elaborate.values import CallValue, LayerValue, Value, kind_of, show
 from netc.elaborate.values import key as value_key
 from netc.op import Layer, Reject
 from netc.ops import find
@@ -67,7 +67,9 @@ def _describe(annotation: Any, parts: list[str]) -> None:
     elif origin is Literal:
         parts.extend(f"`{a}`" for a in get_args(annotation))
     elif origin is tuple:
-        parts.append("a list")
+        first = get_args(annotation)[0]  # `normal(0.02)` is a name and what it takes
+        named = get_args(first) if get_origin(first) is Literal else ()
+        parts.extend(f"`{name}(...)`" for name in named) if named else parts.append("a list")
     elif origin is dict:
         parts.append("keys and values")
     elif origin in (Union, UnionType) or hasattr(annotation, "__metadata__"):
@@ -164,7 +166,7 @@ def validate(cls: type[_M], values: dict[str, Any], what: str) -> _M | list[Find
     if not values and not any(field.is_required() for field in cls.model_fields.values()):
         return cls.model_construct()  # our own defaults need no validator, and building one takes a millisecond
     try:
-        return cls.model_validate(values)
+        return cls.model_validate({n: (v.name, v.args) if isinstance(v, CallValue) else v for n, v in values.items()})
     except ValidationError as error:
         return findings(cls, values, error, what)
 
@@ -196,7 +198,7 @@ class Layers:
             if isinstance(value, LayerValue) and name in cls.model_fields:
                 wants = describe(cls.model_fields[name].annotation)
                 return [Finding("N122", name, f"`{name}` of `{cls.kind}` takes {wants}, not {kind_of(value)}")]
-        return validate(cls, cast("dict[str, Any]", values), f"`{cls.kind}`")
+        return validate(cls, values, f"`{cls.kind}`")
 
     def apply(self, layer: Layer, types: tuple[TensorType, ...]) -> Applied | Reject:
         """What the layer makes of values of these types, or why it refuses."""

@@ -111,6 +111,8 @@ def key(value: object) -> object:
         return (value.kind, tuple((n, key(v)) for n, v in value.args))
     if isinstance(value, BlockValue):
         return (id(value.block), tuple((n, key(v)) for n, v in value.args))
+    if isinstance(value, CallValue):
+        return (value.name, tuple((n, key(v)) for n, v in value.args))
     return (value.__class__, value)
 
 
@@ -153,8 +155,14 @@ def show(value: Value) -> str:
         items = cast(Items, value)
         text = ", ".join(show(v) for v in items[:20])
         return f"[{text}{', ...' if len(items) > 20 else ''}]"
-    if isinstance(value, LayerValue | BlockValue):
-        name = value.kind if isinstance(value, LayerValue) else value.block.name
+    if isinstance(value, LayerValue | BlockValue | CallValue):
+        name = (
+            value.name
+            if isinstance(value, CallValue)
+            else value.kind
+            if isinstance(value, LayerValue)
+            else value.block.name
+        )
         args = ", ".join(show(v) if n is None else f"{n}={show(v)}" for n, v in value.args)
         return f"{name}({args})" if args else name
     if isinstance(value, Word):

@@ -7,13 +7,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Layer, Module, OnnxGraph, Operand, Param, op
+from netc.op import Call, Module, OnnxGraph, Operand, Param, op
+from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._words import unlike
 from netc.tensor import TensorType
 
 
 @op("bn")
-class Bn(Layer):
+class Bn(Learned):
     """Normalise each channel by the batch's mean and variance (at inference: their running averages), scale and shift.
 
     Shape:  unchanged; (C) or (C, sides)
@@ -26,6 +27,7 @@ class Bn(Layer):
     decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.9, description="weight of the old running average; torch's momentum weights the new value: 1 - decay"
     )
+    init: InitialFactor = INIT
 
     foreign: ClassVar[Mapping[str, str]] = {
         "momentum": "frameworks disagree on `momentum`: torch's 0.1 weights the new value, ONNX's 0.9, Keras's 0.99 "

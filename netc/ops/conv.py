@@ -8,15 +8,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Layer, Module, OnnxGraph, Operand, Param, Sides, op, per_side
+from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Sides, op, per_side
 from netc.ops._checks import bounded, divides, image
+from netc.ops._init import INIT, InitialKernel, Learned
 from netc.ops._window import CONV_FOREIGN, Pad, Window, window
 from netc.ops._words import one, unlike
 from netc.tensor import TensorType
 
 
 @op("conv", positional="c")
-class Conv(Layer):
+class Conv(Learned):
     """Convolve an image with `c` learned kernels.
 
     Shape:  (C, H, W) -> (c, H', W'),  H' = (H + top + bottom - dilation (k - 1) - 1) // stride + 1
@@ -37,6 +38,7 @@ class Conv(Layer):
     dilation: Sides = Field(default=1, description="step between two elements of the kernel")
     groups: Count = Field(default=1, description="parts that input and output channels are cut into")
     bias: bool = Field(default=True, description="whether a learned number is added to each channel")
+    init: InitialKernel = INIT
 
     foreign: ClassVar[Mapping[str, str]] = CONV_FOREIGN
     examples = (

@@ -8,15 +8,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Layer, Module, OnnxGraph, Operand, Param, Reject, Sides, op, per_side
+from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reject, Sides, op, per_side
 from netc.ops._checks import bounded, divides, image
+from netc.ops._init import INIT, InitialKernel, Learned
 from netc.ops._window import CONV_FOREIGN, Even, NotNegatives, Window, window
 from netc.ops._words import one, spell, times, unlike
 from netc.tensor import TensorType, high
 
 
 @op("upconv", positional="c")
-class Upconv(Layer):
+class Upconv(Learned):
     """Enlarge an image with `c` learned kernels: each input pixel adds its kernel to the output, `stride` apart.
 
     Shape:  (C, H, W) -> (c, H', W'),  H' = (H - 1) stride - 2 pad + dilation (k - 1) + 1 + out_pad
@@ -34,6 +35,7 @@ class Upconv(Layer):
     dilation: Sides = Field(default=1, description="step between two elements of the kernel")
     groups: Count = Field(default=1, description="parts that input and output channels are cut into")
     bias: bool = Field(default=True, description="whether a learned number is added to each channel")
+    init: InitialKernel = INIT
 
     foreign: ClassVar[Mapping[str, str]] = {**CONV_FOREIGN, "output_padding": "out_pad"}
     examples = (
