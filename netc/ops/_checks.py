@@ -26,12 +26,16 @@ def divides(groups: int, enter: int, leave: int) -> None:
     """Raises Reject N202 where `groups` does not divide both channel counts."""
     if enter % groups == 0 and leave % groups == 0:
         return
-    common = gcd(enter, leave)
-    small = [d for d in range(1, isqrt(common) + 1) if common % d == 0]
-    nearest = min([*small, *(common // d for d in small)], key=lambda d: (abs(d - groups), d))
+    nearest = nearest_divisor(groups, gcd(enter, leave))
     raise Reject(
         "N202",
         f"{groups} groups do not divide {enter} input and {leave} output channels",
         at="groups",
         help=f"the nearest that divides both is groups={nearest}",
     )
+
+
+def nearest_divisor(wanted: int, of: int) -> int:
+    """The divisor of `of` that is nearest to `wanted`, the smaller of two."""
+    small = [d for d in range(1, isqrt(of) + 1) if of % d == 0]
+    return min([*small, *(of // d for d in small)], key=lambda d: (abs(d - wanted), d))

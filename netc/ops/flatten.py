@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from netc.op import Call, Layer, OnnxGraph, Operand, Reject, op
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, op
 from netc.ops._checks import bounded
-from netc.ops._words import call
 from netc.tensor import TensorType
 
 
 @op("flatten")
 class Flatten(Layer):
-    """Lay an image out as one row of features, channel by channel, row by row.
+    """Lay an image out as one row of features: channel by channel, row by row, unless `order` says otherwise.
+
+    An `fc` whose weights were trained elsewhere reads the features in that place's order. Its letters go from the
+    outermost to the innermost: `chw` is torch's, Caffe's and ONNX's, `hwc` TensorFlow's and Keras's. For one side and
+    for three, `hwc` is the sides in order and then the channels, `whc` the sides the other way round and then these.
 
     Shape:  (C, H, W) -> (C * H * W)
     MACs:   0: nothing moves
     Errors: N205 too large; N209 a size is a symbol
-    Source: ONNX Flatten-13; torch.flatten(x, 1)
+    Source: ONNX Flatten-13, Transpose-13; torch.flatten(x, 1)
     """
 
-    examples = (({}, ((16, 5, 5),)), ({}, ((3, 7),)), ({}, ((2, 3, 4, 5),)), ({}, ((6,),)))
+    order: Literal["chw", "hwc", "whc"] = Field(default="chw", description="which element follows which")
+
+    foreign: ClassVar[Mapping[str, str]] = {
+        "data_format": "write order=chw for channels_first, order=hwc for channels_last",
+        "start_dim": "it flattens all of an example: leave `start_dim` out",
+        "axis": "it flattens all of an example: leave `axis` out",
+    }
+    examples = (
+        ({}, ((16, 5, 5),)),
+        ({}, ((3, 7),)),
+        ({}, ((2, 3, 4, 5),)),
+        ({}, ((6,),)),
+        ({"order": "hwc"}, ((3, 4, 5),)),
+        ({"order": "whc"}, ((3, 4, 5),)),
+        ({"order": "hwc"}, ((3, 7),)),
+        ({"order": "whc"}, ((2, 3, 4, 5),)),
+        ({"order": "hwc"}, ((6,),)),
+    )
 
     def infer(self, *xs: TensorType) -> TensorType:
         x = xs[0]
@@ -29,7 +54,16 @@ class Flatten(Layer):
         return bounded(x.with_(x.features, ()), help="gap, or a pooling, before `flatten`")
 
     def torch(self, *xs: TensorType) -> Call:
-        return call("torch.flatten", 1)
+        order = self._order(xs[0])
+        return Inline(f"{{0}}.permute{order}.flatten(1)" if order else "torch.flatten({0}, 1)")
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
-        return g.node("Flatten", xs[0], axis=1)
+        order = self._order(xs[0].type)
+        return g.node("Flatten", g.node("Transpose", xs[0], perm=order) if order else xs[0], axis=1)
+
+    def _order(self, x: TensorType) -> tuple[int, ...]:
+        # The dimensions as they have to lie, the batch first; empty where they lie so already.
+        sides = range(2, 2 + x.rank)
+        if self.order == "chw" or not x.rank:
+            return ()
+        return (0, *(sides if self.order == "hwc" else reversed(sides)), 1)
