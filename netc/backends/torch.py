@@ -180,14 +180,14 @@ class _Block:
 class _Emitter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.top = text.class_name(graph.name, "Net")
         self.classes: dict[str, str] = {}  # the text below `class NAME` -> NAME
         self.calls = [node.op.torch(*graph.operands(node)) for node in graph.nodes]
         self.starts = [node.op.starts(*graph.operands(node)) for node in graph.nodes]
         given = [c.define for c in self.calls if isinstance(c, Module)]
         given += [start.define for starts in self.starts for start in starts.values()]
         self.defined = [each for each in dict.fromkeys(given) if each]
-        self.taken = {self.top, "F", *(re.split(r"\W", each, maxsplit=2)[1] for each in self.defined)}
+        self.taken = {"F", *(re.split(r"\W", each, maxsplit=2)[1] for each in self.defined)}
+        self.top = text.unique(text.class_name(graph.name, "Net"), self.taken, join="")
         self.heads = any(output.train_only for output in graph.outputs)
         self._find_owners()
         self._find_last_reads()

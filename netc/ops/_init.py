@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field
 from netc.op import Layer, Start
 from netc.tensor import TensorType
 
-_Drawn: TypeAlias = tuple[Literal["normal", "trunc_normal", "uniform"], Annotated[float, Field(gt=0, le=1e6)]]
+_WIDEST = 1_000_000
+_Drawn: TypeAlias = tuple[Literal["normal", "trunc_normal", "uniform"], float]
 """A distribution around 0 with its width: the standard deviation, or for `uniform` the largest number."""
 
 _FUNCTIONS = {
@@ -43,11 +44,18 @@ def _drawn(value: object) -> object:
     # A call arrives as its name and its arguments with their names, None where there is none: `normal(0.02)`.
     if not isinstance(value, tuple):
         return value
+    if type(cast(object, value)) is not tuple:
+        return list(cast("tuple[object, ...]", value))  # the language's own lists are a class of their own: no call
+    if not (value and isinstance(value[-1], tuple)):
+        return cast("tuple[object, ...]", value)  # read already
     name, args = cast("tuple[str, tuple[tuple[str | None, object], ...]]", value)
     width = "most" if name == "uniform" else "std"
     if len(args) != 1 or args[0][0] not in (None, width):
         raise ValueError(f"`{name}` takes one number, its `{width}`")
-    return name, args[0][1]
+    number = args[0][1]
+    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number <= _WIDEST:
+        raise ValueError(f"the `{width}` of `{name}` is a number above 0, at most {_WIDEST}")
+    return name, float(number)
 
 
 _Simple: TypeAlias = Literal["zeros", "ones"] | _Drawn | Annotated[float, Field(allow_inf_nan=False)] | None
