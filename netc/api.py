@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Checked:
     dropped: int = 0
     asked: str | None = None
     """The one net that was to be checked."""
+    files: Mapping[Path, Source | None] = field(default_factory=dict[Path, Source | None])
+    """Every file that was read, by its resolved path, and None for those that were looked for in vain."""
 
     @property
     def ok(self) -> bool:
@@ -84,17 +86,31 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 -- Path.is_dir raises for a name that is too long
 
 
-def check(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Checked:
+def check(
+    target: str | Path,
+    *,
+    search: Sequence[Path] = (),
+    limits: Limits | None = None,
+    texts: Mapping[Path, str] | None = None,
+) -> Checked:
     """Check a file `SPEC[:NET]`: syntax, names, shapes, sections and expectations. What it says wrong is in the result.
 
+    `texts` stand for what files hold, by resolved path: what an editor has not saved.
     Raises Several where the file has no net of the name that is asked for.
     """
     name, net = split(str(target))
     path = Path(name)
-    source = read(path, path.as_posix())
+    source = read(path, path.as_posix(), (limits or Limits()).bytes, texts.get(_resolved(path)) if texts else None)
     if isinstance(source, Diagnostic):
-        return Checked(name, (source,), {}, ())
-    return check_text(source, path, net=net, search=search, limits=limits)
+        return Checked(name, (source,), {}, (), files={_resolved(path): None})
+    return check_text(source, path, net=net, search=search, limits=limits, texts=texts)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):  # what no file can be called
+        return path
 
 
 def check_text(
@@ -104,19 +120,20 @@ def check_text(
     net: str | None = None,
     search: Sequence[Path] = (),
     limits: Limits | None = None,
+    texts: Mapping[Path, str] | None = None,
 ) -> Checked:
     """Check a text. `path` is where it lies, for what it uses; without one it uses nothing but `std/`.
 
-    Raises Several as `check` does.
+    `texts` stand for what other files hold, by resolved path. Raises Several as `check` does.
     """
     found = Diagnostics()
-    done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits)
+    done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits, texts=texts)
     if net is not None and net not in done.nets and not found.errors:
         raise Several(source.name, tuple(done.nets), net)
     # As the author reads: by file in order of discovery, then by place.
     files = {name: i for i, name in enumerate(dict.fromkeys([source.name, *(d.span.source.name for d in found.found)]))}
     said = sorted(found.found, key=lambda d: (files[d.span.source.name], d.span.start))
-    return Checked(source.name, tuple(said), done.graphs, tuple(done.nets), found.dropped, net)
+    return Checked(source.name, tuple(said), done.graphs, tuple(done.nets), found.dropped, net, done.files)
 
 
 def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Graph:

@@ -21,8 +21,7 @@ from netc import api
 from netc.diagnostic import Diagnostics, Source
 from netc.elaborate import elaborate
 from netc.elaborate.budget import Limits
-from netc.elaborate.files import DEEPEST_IMPORT
-from netc.syntax.parse import LARGEST_FILE, decode
+from netc.syntax.parse import decode
 from netc.syntax.tree import DEEPEST
 from tests.conftest import ROOT
 
@@ -278,7 +277,7 @@ def test_a_bad_text_gets_one_clear_finding(name: str, answers: dict[str, Any]) -
 def test_the_limits_are_the_languages() -> None:
     # LANGUAGE, rule 8: 8 MiB a file, 10^6 nodes, depth 200, import depth 16.
     limits = Limits()
-    assert (LARGEST_FILE, limits.nodes, limits.depth, DEEPEST_IMPORT) == (8 * 2**20, 10**6, 200, 16)
+    assert (limits.bytes, limits.nodes, limits.depth, limits.imports) == (8 * 2**20, 10**6, 200, 16)
 
 
 def test_more_than_a_hundred_findings_are_counted_and_then_the_check_ends() -> None:

@@ -24,13 +24,15 @@ class Elaborated:
 
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     nets: dict[str, bool] = field(default_factory=dict[str, bool])
+    files: dict[Path, Source | None] = field(default_factory=dict[Path, Source | None])
+    """Every file that was read, and None for those that were looked for in vain."""
 
 
 @contextmanager
-def _deep() -> Generator[None]:
+def _deep(depth: int) -> Generator[None]:
     # A block inside a block takes a dozen Python frames; 200 of them are within the language's limits.
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 12_000))
+    sys.setrecursionlimit(max(before, 60 * max(200, depth)))
     try:
         yield
     finally:
@@ -46,12 +48,18 @@ def elaborate(
     root: Path | None = None,
     search: tuple[Path, ...] = (),
     limits: Limits | None = None,
+    texts: Mapping[Path, str] | None = None,
 ) -> Elaborated:
-    """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; no text makes it raise."""
+    """Every net of a text (or the one called `net`) as a graph. Findings go to `found`; no text makes it raise.
+
+    `texts` stand for what files hold, by resolved path.
+    """
     budget = Budget(limits or Limits(), found)
-    files = Files(found, budget, root if root is not None else (path.parent if path is not None else None), search)
-    done = Elaborated()
-    with _deep(), suppress(Stop):
+    files = Files(
+        found, budget, root if root is not None else (path.parent if path is not None else None), search, texts
+    )
+    done = Elaborated(files=files.sources)
+    with _deep(budget.limits.depth), suppress(Stop):
         unit = files.open(source, path.resolve() if path is not None else None)
         own = {n: d for n, d in unit.nets.items() if d.unit is unit}
         done.nets.update((n, isinstance(d.tree, t.Variant)) for n, d in own.items())

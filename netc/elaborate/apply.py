@@ -248,7 +248,7 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
                     if cls.positional
                     else "no argument without a name"
                 )
-                frame.report("N123", f"`{cls.kind}` takes {takes}", where, help=_name_help(cls, bound))
+                frame.report("N123", f"`{cls.kind}` takes {takes}", where, help=_name_help(frame, cls, call, bound))
                 continue
             seen_positional = True
             name, name_where = cls.positional, where
@@ -261,6 +261,9 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
             continue
         if name in cls.values:
             bound.operands.append(_operand(frame, arg.value, prefix))
+            continue
+        if name not in cls.model_fields:
+            _set(bound, name, where.text, where, name_where)  # N120 says so, whatever the value is
             continue
         words = words_of(cls.kind, name)
         ctx = Context(base.unit, env, base.found, base.side, words, None, False, base.unsure)
@@ -279,7 +282,15 @@ def _operand(frame: Frame, expr: t.Expr, prefix: str) -> Value:
     return value or Value(None, frame.span(expr), read=True)
 
 
-def _name_help(cls: type[Layer], bound: Bound) -> str:
+def _name_help(frame: Frame, cls: type[Layer], call: t.Call, bound: Bound) -> str:
+    """What to write for an argument without a name that has no place."""
+    given = [frame.span(a.value).text for a in call.args if a.name is None]
+    if cls.kind == "fc" and len(given) == 2:
+        return f"`fc` knows the features that enter: write fc({given[1]})"
+    if cls.kind == "bn":
+        return "`bn` knows the channels that enter: write bn"
+    if cls.kind == "conv" and len(given) == 3:
+        return f"`conv` knows the channels that enter: write conv({given[1]}, k={given[2]})"
     free = [n for n in cls.model_fields if n not in bound.values and n != cls.positional]
     others = f", or one of {', '.join(free[1:6])}" if len(free) > 1 else ""
     return f"name it: {free[0]}=...{others}" if free else ""
@@ -496,7 +507,7 @@ def expand(
             "N162",
             f"blocks are nested deeper than {frame.shared.budget.limits.depth}",
             where,
-            help="repeat a block in place of nesting it",
+            help="repeat a block in place of nesting it, or raise the limit with --max-depth",
         )
         raise Stop
     inputs = tuple(Value(v.type, v.where, None, i) for i, v in enumerate(current))

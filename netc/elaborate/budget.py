@@ -6,16 +6,27 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netc.diagnostic import Diagnostic, Diagnostics, Span
-from netc.syntax.tree import At, File
+from netc.syntax.parse import LARGEST_FILE
+from netc.syntax.tree import DEEPEST, At, File
 
 
 class Limits(NamedTuple):
-    """Bounds that make a stranger's text safe to check. Options of `netc check`."""
+    """Bounds that make a stranger's text safe to check: `--max-nodes` and so on of `netc check`."""
 
     nodes: int = 1_000_000
-    depth: int = 200
+    """Layers and blocks of all nets of a text, repeats written out."""
+    depth: int = DEEPEST
+    """Blocks, variants, brackets and expressions inside one another; `DEEPEST_LIMIT` at most."""
     steps: int = 10_000_000
     """Expressions evaluated and stages applied; a net of a thousand layers takes some ten thousand."""
+    bytes: int = LARGEST_FILE
+    """Of one file."""
+    imports: int = 16
+    """Files that use one another, one behind the other."""
+
+
+DEEPEST_LIMIT = 1000
+"""What `depth` may be raised to: the stack has an end of its own."""
 
 
 class Stop(Exception):
@@ -44,7 +55,7 @@ class Budget:
                     "N163",
                     message,
                     where if isinstance(where, Span) else where[0].span(where[1]),
-                    help="repeat less often, or use shorter lists",
+                    help="repeat less often, use shorter lists, or raise the limit with --max-steps",
                 )
             )
             raise Stop

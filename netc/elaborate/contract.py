@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from netc.diagnostic import Diagnostic, Diagnostics, Span
 from netc.elaborate.files import Files, Unit
-from netc.elaborate.files import read as read_file
 from netc.elaborate.names import nearest
 from netc.elaborate.sections import Read, Reader, plain
 from netc.elaborate.values import CallValue, Items, kind_of
@@ -181,7 +180,7 @@ def labels(got: Read, files: Files, unit: Unit, found: Diagnostics) -> tuple[str
         path = files.resolve(unit, value.args[0][1], where, suffix=".txt")
         if path is None:
             return None
-        text = read_file(path, files.shown(path))
+        text = files.read(path)
         if isinstance(text, Diagnostic):
             wrong(text.code, text.message, text.help)
             return None

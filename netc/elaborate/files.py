@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,9 @@ from netc.elaborate.budget import Budget
 from netc.elaborate.values import Value
 from netc.ops import find, ours
 from netc.syntax import tree as t
-from netc.syntax.parse import decode, parse
+from netc.syntax.parse import LARGEST_FILE, decode, parse
 from netc.syntax.tree import WORDS
 
-DEEPEST_IMPORT = 16
 STD = Path(__file__).parent.parent / "std"
 
 
@@ -119,8 +119,19 @@ def _loose(damage: t.At, file: t.File) -> bool:
 class Files:
     """Loads files, each once, and follows `use`."""
 
-    def __init__(self, found: Diagnostics, budget: Budget, root: Path | None, search: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        found: Diagnostics,
+        budget: Budget,
+        root: Path | None,
+        search: tuple[Path, ...] = (),
+        texts: Mapping[Path, str] | None = None,
+    ) -> None:
         self.found, self.budget = found, budget
+        self.unsaved = texts or {}
+        """Texts that stand for what files hold, by resolved path."""
+        self.sources: dict[Path, Source | None] = {}
+        """Every file that was read, and None for those that were looked for in vain."""
         self.root = root.resolve() if root is not None else None
         self.search = tuple(p.resolve() for p in search)
         self.units: dict[Path, Unit] = {}
@@ -136,12 +147,14 @@ class Files:
 
     def open(self, source: Source, path: Path | None, ring: tuple[Path, ...] = ()) -> Unit:
         """The unit of a text; every finding goes to the diagnostics."""
-        file = parse(source)
+        limits = self.budget.limits
+        file = parse(source, limits.bytes, limits.depth)
         self.texts[source.name] = source.text
         self.found.extend(file.diagnostics)
         unit = Unit(file, path, Env({}), self.budget, unsure=any(_loose(d, file) for d in file.damaged))
         if path is not None:
             self.units[path] = unit
+            self.sources[path] = source
         self._define(unit, ring)
         return unit
 
@@ -231,20 +244,20 @@ class Files:
             )
             unit.unsure = True
             return []
-        if len(ring) >= DEEPEST_IMPORT:
+        if len(ring) >= self.budget.limits.imports:
             self.found.add(
                 Diagnostic(
                     "N154",
-                    f"files use each other deeper than {DEEPEST_IMPORT}",
+                    f"files use each other deeper than {self.budget.limits.imports}",
                     span,
-                    help="use the file that holds the block directly",
+                    help="use the file that holds the block directly, or raise the limit with --max-imports",
                 )
             )
             unit.unsure = True
             return []
         other = self.units.get(target)
         if other is None:
-            source = read(target, self.shown(target))
+            source = self.read(target)
             if isinstance(source, Diagnostic):
                 self.found.add(source)
                 unit.unsure = True
@@ -267,6 +280,12 @@ class Files:
                 )
                 unit.unsure = True
         return list(use.names)
+
+    def read(self, path: Path) -> Source | Diagnostic:
+        """The text of a file that a spec names, or the diagnostic that says why not."""
+        source = read(path, self.shown(path), self.budget.limits.bytes, self.unsaved.get(path))
+        self.sources[path] = source if isinstance(source, Source) else None
+        return source
 
     def resolve(self, unit: Unit, text: str, span: Span, suffix: str = ".cnn") -> Path | None:
         """The file a spec names, None with a diagnostic where it may not or cannot be read."""
@@ -304,6 +323,7 @@ class Files:
             )
             return None
         if not path.is_file() or not path.name.endswith(suffix):
+            self.sources.setdefault(path)
             what = "is not a .cnn file" if path.is_file() else "is not there"
             near = sorted(p.name for p in path.parent.glob(f"*{suffix}"))[:8] if path.parent.is_dir() else []
             self.found.add(
@@ -313,10 +333,10 @@ class Files:
         return path
 
 
-def read(path: Path, shown: str) -> Source | Diagnostic:
-    """A file's text, or the diagnostic that says why not."""
-    from netc.syntax.parse import LARGEST_FILE
-
+def read(path: Path, shown: str, largest: int = LARGEST_FILE, unsaved: str | None = None) -> Source | Diagnostic:
+    """A file's text, or the diagnostic that says why not. `unsaved` stands for what the file holds."""
+    if unsaved is not None:
+        return decode(shown, unsaved.encode("utf-8", "surrogateescape"), largest)
     try:
         # Opening a pipe would wait for its writer: look before opening.
         if stat.S_ISDIR(mode := path.stat().st_mode):
@@ -324,7 +344,7 @@ def read(path: Path, shown: str) -> Source | Diagnostic:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "is no regular file")
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(largest + 1)
     except (OSError, ValueError) as error:
         reason = ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
         return Diagnostic(
@@ -333,7 +353,7 @@ def read(path: Path, shown: str) -> Source | Diagnostic:
             Span(Source(shown, ""), 0, 0),
             help="name a .cnn file or a folder that holds some",
         )
-    return decode(shown, data)
+    return decode(shown, data, largest)
 
 
 def check_default(statement: t.Default, unit: Unit, found: Diagnostics) -> None:

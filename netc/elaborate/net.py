@@ -22,7 +22,6 @@ from netc.graph import Graph, Input, Output, Requirement
 from netc.ops import find
 from netc.sections import Expect
 from netc.syntax import tree as t
-from netc.syntax.tree import DEEPEST
 from netc.tensor import LARGEST, Size, Symbol, TensorType, counterexample
 
 DTYPES = ("f32",)
@@ -97,10 +96,10 @@ def _lineage(definition: NetDef, found: Diagnostics, budget: Budget) -> _Lineage
             return None
         line.append(at)
         seen.add(id(at.tree))
-        if len(line) > DEEPEST:
+        if len(line) > budget.limits.depth:
             if not budget.too_deep:
-                message = f"variants of variants go deeper than {DEEPEST}"
-                help_ = "name the net that holds the chains"
+                message = f"variants of variants go deeper than {budget.limits.depth}"
+                help_ = "name the net that holds the chains, or raise the limit with --max-depth"
                 found.add(Diagnostic("N162", message, definition.unit.span(definition.tree.name), help=help_))
                 budget.too_deep = True
             return None
@@ -476,7 +475,12 @@ class _Net:
         if budget.nodes > budget.limits.nodes:
             first = self.lineage.line[0]
             message = f"the nets of this text have more than {budget.limits.nodes:,} nodes together"
-            self._wrong("N160", message, first.unit.span(first.tree.name), "check them one by one: SPEC:NET")
+            self._wrong(
+                "N160",
+                message,
+                first.unit.span(first.tree.name),
+                "check them one by one: SPEC:NET; or raise the limit with --max-nodes",
+            )
             raise Stop
         try:
             flat, values = unroll(template, self.name, names, self.where)

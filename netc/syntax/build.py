@@ -92,14 +92,16 @@ class Builder(Transformer[Token, t.File]):
 
     def __init__(self) -> None:
         super().__init__(visit_tokens=False)
+        self.deepest = t.DEEPEST
 
     # --- expressions
 
     def _nested(self, node: _E, depth: int) -> _E:
         """The node, `depth` expressions deep. Raises Refused where that is too deep."""
-        if depth > t.DEEPEST:
-            message = f"this expression is nested deeper than {t.DEEPEST}"
-            raise Refused("N105", message, "give a part of it a name: let part = ...", node.start, node.start + 1)
+        if depth > self.deepest:
+            message = f"this expression is nested deeper than {self.deepest}"
+            help_ = "give a part of it a name: let part = ...; --max-depth raises the limit"
+            raise Refused("N105", message, help_, node.start, node.start + 1)
         node.depth = depth
         return node
 
@@ -118,9 +120,9 @@ class Builder(Transformer[Token, t.File]):
         return t.Text(c[0].start_pos, c[0].end_pos, c[0][1:-1])
 
     def path(self, c: Children) -> t.Path:
-        if len(c) > t.DEEPEST:
-            message = f"this path has {len(c):,} parts; paths go {t.DEEPEST} deep"
-            raise Refused("N105", message, "", c[0].start_pos, c[0].end_pos)
+        if len(c) > self.deepest:
+            message = f"this path has {len(c):,} parts; paths go {self.deepest} deep"
+            raise Refused("N105", message, "--max-depth raises the limit", c[0].start_pos, c[0].end_pos)
         return t.Path(c[0].start_pos, c[-1].end_pos, tuple(map(_word, c)))
 
     def value(self, c: Children) -> t.Path:

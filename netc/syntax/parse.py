@@ -11,7 +11,7 @@ from lark.exceptions import UnexpectedInput, VisitError
 
 from netc.diagnostic import Diagnostic, Source, Span
 from netc.syntax import table
-from netc.syntax.build import Refused
+from netc.syntax.build import Builder, Refused
 from netc.syntax.tree import DEEPEST, Comment, File, Number, Statement
 
 LANGUAGE = 1
@@ -21,10 +21,10 @@ LARGEST_FILE = 8 * 1024 * 1024
 """Bytes; a spec beyond this is refused before it is read."""
 
 
-def decode(name: str, data: bytes) -> Source | Diagnostic:
+def decode(name: str, data: bytes, largest: int = LARGEST_FILE) -> Source | Diagnostic:
     """The text of a file's bytes, or what is wrong with them: N102 empty, N103 not text, N104 too large."""
-    if len(data) > LARGEST_FILE:
-        return too_large(Source(name, ""))
+    if len(data) > largest:
+        return too_large(Source(name, ""), largest)
     if b"\0" in data:
         return Diagnostic(
             "N103",
@@ -45,25 +45,28 @@ def decode(name: str, data: bytes) -> Source | Diagnostic:
     return source if text.strip() else empty(source)
 
 
-def parse(source: Source) -> File:
-    """The tree of a text with a diagnostic for every statement that is not one."""
+def parse(source: Source, largest: int = LARGEST_FILE, deepest: int = DEEPEST) -> File:
+    """The tree of a text with a diagnostic for every statement that is not one.
+
+    `largest` bounds the characters, `deepest` brackets and expressions inside one another.
+    """
     text = source.text
-    if len(text) <= LARGEST_FILE and sum(map(text.count, "{([")) <= DEEPEST:
-        file, error = read(source, text)
+    if len(text) <= largest and sum(map(text.count, "{([")) <= deepest:
+        file, error = read(source, text, deepest)
         if file is not None and error is None and file.statements:
             return file
     from netc.syntax.repair import repaired
 
-    return repaired(source)
+    return repaired(source, largest, deepest)
 
 
-def too_large(source: Source) -> Diagnostic:
+def too_large(source: Source, largest: int) -> Diagnostic:
     """N104."""
     return Diagnostic(
         "N104",
-        f"the file is larger than the {LARGEST_FILE:,} bytes that a spec may have",
+        f"the file is larger than the {largest:,} bytes that a spec may have",
         Span(source, 0, 0),
-        help="use repeats (`unit(64) * 3`) and blocks; weights do not belong in a spec",
+        help="use repeats (`unit(64) * 3`) and blocks, or raise the limit with --max-bytes",
     )
 
 
@@ -82,7 +85,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.comments: list[Comment] = []
-        self.lark: Lark = table.load(self._comment)
+        self.builder = Builder()
+        self.lark: Lark = table.load(self._comment, self.builder)
 
     def _comment(self, token: Token) -> Token:
         start = token.start_pos or 0
@@ -95,10 +99,11 @@ def _reader() -> _Reader:
     return _Reader()
 
 
-def read(source: Source, text: str) -> tuple[File | None, UnexpectedInput | Refused | None]:
+def read(source: Source, text: str, deepest: int = DEEPEST) -> tuple[File | None, UnexpectedInput | Refused | None]:
     """The tree of a text as Lark reads it, or what stopped it. `source` is the text as the author wrote it."""
     reader = _reader()
     reader.comments = []
+    reader.builder.deepest = deepest
     try:
         # Lark promises a Tree; what it returns is what Builder.start does.
         header, statements = cast(_Parsed, cast(object, reader.lark.parse(text)))  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part

@@ -11,22 +11,22 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from netc.diagnostic import Diagnostic, Source, Span
 from netc.syntax.build import Refused
 from netc.syntax.mistakes import advice, pasted
-from netc.syntax.parse import LANGUAGE, LARGEST_FILE, empty, read, too_large
+from netc.syntax.parse import LANGUAGE, empty, read, too_large
 from netc.syntax.recover import Damage, Unbalanced, Word, brackets, statement, words
-from netc.syntax.tree import DEEPEST, At, File
+from netc.syntax.tree import At, File
 
 _BUDGET = 2_000_000  # characters parsed again for recovery: a large file gets fewer second readings
 _MOST_ERRORS = 25
 
 
-def repaired(source: Source) -> File:
+def repaired(source: Source, largest: int, deepest: int) -> File:
     """The tree of a text without the statements that are none, and a diagnostic for each of those."""
     text = source.text
-    if len(text) > LARGEST_FILE:
-        return _broken(source, too_large(Source(source.name, "")))
+    if len(text) > largest:
+        return _broken(source, too_large(Source(source.name, ""), largest))
     foreign = pasted(text)
     if foreign is not None:
-        file, error = read(source, text)
+        file, error = read(source, text, deepest)
         if file is None or error is not None:
             start = len(text) - len(text.lstrip())
             end = start + len(text[start : start + 40].split()[0])
@@ -34,9 +34,9 @@ def repaired(source: Source) -> File:
     damaged: list[At] = []
     diagnostics: list[Diagnostic] = []
     rounds = min(_MOST_ERRORS, _BUDGET // max(1, len(text)))
-    wrong = brackets(text, DEEPEST)
+    wrong = brackets(text, deepest)
     while wrong is not None:
-        said = _bracket(source, wrong)
+        said = _bracket(source, wrong, deepest)
         diagnostics.append(said)
         round_ = isinstance(wrong, Unbalanced) and wrong.bracket.text in "()[]"
         damage = statement(words(text), said.span.start) if round_ and len(diagnostics) < rounds else None
@@ -44,9 +44,9 @@ def repaired(source: Source) -> File:
             return _broken(source, *diagnostics)
         damaged.append(At(damage.start, damage.end))
         text = _without(text, damage)
-        wrong = brackets(text, DEEPEST)
+        wrong = brackets(text, deepest)
     while True:
-        file, stopped = read(source, text)
+        file, stopped = read(source, text, deepest)
         if stopped is None:
             break
         error = _said(source, text, stopped)
@@ -74,13 +74,13 @@ def _without(text: str, damage: Damage) -> str:
     return text[: damage.start] + damage.filler + gone + text[damage.end :]
 
 
-def _bracket(source: Source, wrong: Unbalanced | Word) -> Diagnostic:
+def _bracket(source: Source, wrong: Unbalanced | Word, deepest: int) -> Diagnostic:
     if isinstance(wrong, Word):
         return Diagnostic(
             "N105",
-            f"brackets are nested deeper than {DEEPEST}",
+            f"brackets are nested deeper than {deepest}",
             Span(source, wrong.start, wrong.end),
-            help="give the inner part a name: block part() { ... }",
+            help="give the inner part a name: block part() { ... }; --max-depth raises the limit",
         )
     bracket, other = wrong.bracket, wrong.other
     span = Span(source, bracket.start, bracket.end)

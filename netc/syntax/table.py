@@ -86,14 +86,14 @@ def _refer(at: Any, rules: dict[int, int]) -> None:
         _refer(each, rules)
 
 
-def load(on_comment: Callable[[Token], Token]) -> Lark:
-    """A parser that calls `on_comment` with every comment and returns what `Builder.start` does."""
+def load(on_comment: Callable[[Token], Token], builder: Builder) -> Lark:
+    """A parser that calls `on_comment` with every comment and returns what the builder's `start` does."""
     from netc.syntax import grammar_table
 
     return Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] -- what Lark's standalone parsers call; the public Lark.load takes a pickle
         grammar_table.DATA,
         grammar_table.MEMO,
-        transformer=Builder(),
+        transformer=builder,
         lexer_callbacks={"COMMENT": on_comment},
         _plugins={"ContextualLexer": OneLexer},
     )
