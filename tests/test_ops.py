@@ -68,16 +68,20 @@ def test_inferred_shape_is_torchs(case: Case) -> None:
 def test_parameters_are_torchs_state_dict(case: Case) -> None:
     op, xs = case
     state = torch_backend.module(net(op, *xs)).state_dict()
-    ours = [(f"{NAME}.{name}", p.shape, p.dtype) for name, p in op.params(*xs).items()]
+    ours = [(_path(name), p.shape, p.dtype) for name, p in op.params(*xs).items()]
     dtypes = {torch.float32: "f32", torch.int64: "i64"}
     assert ours == [(name, tuple(t.shape), dtypes[t.dtype]) for name, t in state.items()]
+
+
+def _path(name: str) -> str:
+    return f"{NAME}.{name}" if name else NAME  # a nameless tensor takes the layer's name
 
 
 @each_case
 def test_learned_parameters_are_torchs(case: Case) -> None:
     op, xs = case
     module = torch_backend.module(net(op, *xs))
-    ours = [f"{NAME}.{name}" for name, p in op.params(*xs).items() if p.learned]
+    ours = [_path(name) for name, p in op.params(*xs).items() if p.learned]
     assert ours == [name for name, _ in module.named_parameters()]
 
 

@@ -108,6 +108,10 @@ def test_an_identity_may_be_all_there_is() -> None:
         {"kind": "upconv", "c": 6, "k": 2, "stride": 2},
         {"kind": "upconv", "c": 6, "k": 3, "groups": 2, "bias": False},
         {"kind": "upconv", "c": 4, "k": 3, "groups": 4},
+        {"kind": "depthwise", "k": 3, "mult": 2, "bias": False},
+        {"kind": "depthwise", "k": (1, 3), "pad": "half"},
+        {"kind": "local", "c": 6, "k": 3, "stride": 2},
+        {"kind": "local", "c": 3, "k": (2, 3), "bias": False},
     ],
 )
 def test_a_batch_norm_behind_a_convolution_is_folded(layer: dict[str, Any]) -> None:

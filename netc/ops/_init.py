@@ -64,6 +64,9 @@ _Fan: TypeAlias = Literal["kaiming", "xavier", "orthogonal"] | _Simple
 InitialFactor: TypeAlias = Annotated[_Simple, BeforeValidator(_drawn)]
 """`zeros`, `normal(0.02)`, `1e-6`, ...: for a number a channel. None: as torch's own layer starts."""
 
+InitialPlaces: TypeAlias = Annotated[Literal["kaiming", "xavier"] | _Simple, BeforeValidator(_drawn)]
+"""`kaiming` and `xavier` too: for weights of each place."""
+
 InitialMatrix: TypeAlias = Annotated[_Fan, BeforeValidator(_drawn)]
 """`kaiming`, `xavier` and `orthogonal` too: for weights from each input to each output."""
 

@@ -12,15 +12,17 @@ from netc.diagnostic import Fault
 from netc.graph import Graph, Node
 from netc.ops.bn import Bn
 from netc.ops.conv import Conv
+from netc.ops.depthwise import Depthwise
 from netc.ops.fc import Fc
+from netc.ops.local import Local
 from netc.ops.upconv import Upconv
 from netc.passes.rewriting import needed, readers, rewritten
 
-Linear = Conv | Fc | Upconv
+Linear = Conv | Depthwise | Local | Fc | Upconv
 
 
 def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
-    """Fold each batch norm into the conv, upconv or fc before it, where nothing else reads that or shares its weights.
+    """Fold each batch norm into the linear layer before it, where nothing else reads that or shares its weights.
 
     With s = gamma / sqrt(variance + eps): weight' = s weight, bias' = beta + s (bias - mean), computed in float64 and
     rounded once. The layer keeps its name and gets a bias.
@@ -40,14 +42,17 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         layer = graph.nodes[at]
         if reads[layer.name] > 1 or applied[layer.weights] > 1 or applied[norm.weights] > 1:
             continue
-        if not isinstance(layer.op, Conv | Fc | Upconv):
+        if not isinstance(layer.op, Linear):
             continue
         factor, shift = _line(norm, norm.op, weights)
-        bias = weights[f"{layer.weights}.bias"].astype(np.float64) if layer.op.bias else 0.0
-        weight = f"{layer.weights}.weight"
+        op = layer.op.model_copy(update={"bias": True})
+        weight, bias = f"{layer.weights}.weight", f"{layer.weights}.bias"
         folded[weight] = _scaled(layer.op, weights[weight], factor)
-        folded[f"{layer.weights}.bias"] = (shift + factor * bias).astype(np.float32)
-        nodes[at] = layer._replace(op=layer.op.model_copy(update={"bias": True}))
+        shape = op.params(*graph.operands(layer))["bias"].shape  # (c), or of `local` (c, H', W')
+        ones = (-1, *[1] * (len(shape) - 1))
+        old = weights[bias].astype(np.float64) if layer.op.bias else np.zeros(shape)
+        folded[bias] = (shift.reshape(ones) + factor.reshape(ones) * old).astype(np.float32)
+        nodes[at] = layer._replace(op=op)
         nodes[index] = None
         instead[norm.name] = layer.name
     smaller = rewritten(graph, nodes, instead)
@@ -76,5 +81,7 @@ def _scaled(op: Linear, weight: Array, factor: npt.NDArray[np.float64]) -> Array
         each = np.repeat(factor.reshape(op.groups, -1), weight.shape[0] // op.groups, axis=0)
         shape = (*each.shape, *[1] * (weight.ndim - 2))
     else:
-        each, shape = factor, (-1, *[1] * (weight.ndim - 1))
+        # `local`'s weight is (H', W', c, in, kh, kw): the sides stand on both ends of c and in.
+        behind = weight.ndim // 2 if isinstance(op, Local) else weight.ndim - 1
+        each, shape = factor, (-1, *[1] * behind)
     return (weight.astype(np.float64) * each.reshape(shape)).astype(np.float32)

@@ -1,0 +1,86 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from netc.op import Call, Module, OnnxGraph, Operand, Param, Reject, op
+from netc.ops._init import INIT, InitialFactor, Learned
+from netc.ops._norm import NORM_FOREIGN
+from netc.ops._words import unlike
+from netc.tensor import TensorType
+
+
+@op("ln")
+class Ln(Learned):
+    """Normalise the channels of each position by their mean and variance, or all elements of an example; then scale
+    and shift.
+
+    Shape:  unchanged; (C) or (C, sides); weight and bias are (C), with over=all (C, sides)
+    MACs:   0: elementwise
+    Errors: N221 over=all on a symbolic size; N222 a single number
+    Source: Ba et al., arXiv:1607.06450; over channels as in ConvNeXt (arXiv:2201.03545); ONNX LayerNormalization-17;
+            torch.nn.LayerNorm
+    """
+
+    over: Literal["channels", "all"] = Field(
+        default="channels", description="`channels` at each position, or `all`: channels and sides together"
+    )
+    eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
+    init: InitialFactor = INIT
+
+    foreign: ClassVar[Mapping[str, str]] = {
+        **NORM_FOREIGN,
+        "axis": "write `over=channels` or `over=all`",
+        "dim": "write `over=channels` or `over=all`",
+    }
+    examples = (
+        ({}, ((6, 5, 7),)),
+        ({"eps": 1e-6}, ((4, 3, 3),)),  # ConvNeXt's
+        ({"over": "all", "eps": 0.01}, ((3, 4, 5),)),
+        ({}, ((5,),)),
+        ({"over": "all"}, ((7,),)),
+        ({}, ((4, 9),)),
+        ({"over": "all"}, ((2, 6),)),
+        ({}, ((3, 2, 3, 4),)),
+        ({"over": "all"}, ((1, 2, 3, 4),)),
+    )
+
+    def infer(self, *xs: TensorType) -> TensorType:
+        x = xs[0]
+        if self.over == "all" and not x.static:
+            message = (
+                f"`ln(over=all)` has a weight for each element, and {x.shape} has a size known only when the net runs"
+            )
+            raise Reject(
+                "N221", message, at="over", help=f"ln, over the {x.c} channels of each position, takes any size"
+            )
+        if (x.features if self.over == "all" else x.c) == 1:
+            raise Reject("N222", f"`ln` over the one number of {x.shape} gives 0, whatever enters", help="take it out")
+        return x
+
+    def _shape(self, x: TensorType) -> tuple[int, ...]:
+        return (x.c, *cast("tuple[int, ...]", x.sides)) if self.over == "all" else (x.c,)
+
+    def params(self, *xs: TensorType) -> dict[str, Param]:
+        shape = self._shape(xs[0])
+        return {"weight": Param(shape), "bias": Param(shape)}
+
+    def torch(self, *xs: TensorType) -> Call:
+        shape = self._shape(xs[0])
+        made = Module("nn.LayerNorm", (shape if len(shape) > 1 else xs[0].c,), unlike(1e-5, eps=self.eps))
+        if self.over == "all" or not xs[0].rank:
+            return made
+        # torch normalises the last sides, and channels come first.
+        return made._replace(before="{0}.movedim(1, -1)", after="{0}.movedim(-1, 1)")
+
+    def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
+        rank, words = xs[0].type.rank, {"axis": 1 if self.over == "all" else -1, "epsilon": float(self.eps)}
+        if self.over == "all" or not rank:
+            return g.node("LayerNormalization", xs[0], g.param("weight"), g.param("bias"), **words)
+        last = g.node("Transpose", xs[0], perm=[0, *range(2, 2 + rank), 1])
+        made = g.node("LayerNormalization", last, g.param("weight"), g.param("bias"), **words)
+        return g.node("Transpose", made, perm=[0, 1 + rank, *range(1, 1 + rank)])
