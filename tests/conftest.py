@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import tried
+
 ROOT = Path(__file__).parent.parent
 IN_CI = "CI" in os.environ
 
@@ -70,3 +72,20 @@ def oracle(oracle_folder: Path) -> Iterator[ModuleType]:
 
 def identity(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # A worker of pytest-xdist has a dictionary to hand to the process that started it.
+    sent: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if sent is not None:
+        sent["tried"] = tried.to_send()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tried.receive(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if told := tried.summary():
+        terminalreporter.write_line(told)

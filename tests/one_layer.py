@@ -23,6 +23,8 @@ from netc.tensor import Side, Size, Symbol, TensorType
 
 Shapes = Sequence[tuple[int, ...]]
 Array = npt.NDArray[Any]
+Case = tuple[Layer, tuple[TensorType, ...]]
+"""A layer and the types of what enters it."""
 
 HERE = Span(Source("one_layer.cnn", "x -> layer => y"), 0, 1)
 BATCH = Size.of(Symbol("N"))
@@ -105,3 +107,10 @@ def inferred_by_onnx(model: bytes) -> list[int | str]:
     inferred = onnx.shape_inference.infer_shapes(loaded, check_type=True, strict_mode=True, data_prop=True)
     dims = inferred.graph.output[0].type.tensor_type.shape.dim
     return [d.dim_param or d.dim_value for d in dims]
+
+
+def close(found: Array, expected: Array) -> None:
+    """Fails where two results of float32 arithmetic differ by more than its rounding, measured on the whole."""
+    assert found.dtype == expected.dtype
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5 * scale)

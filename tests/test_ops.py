@@ -10,11 +10,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from netc.backends import torch as torch_backend
-from netc.op import REGISTRY, Layer
+from netc.op import REGISTRY
 from netc.ops import find, kinds
-from netc.tensor import TensorType
 from tests.one_layer import (
     NAME,
+    Case,
     arrays,
     image,
     in_onnxruntime,
@@ -24,8 +24,7 @@ from tests.one_layer import (
     randomised,
     to_onnx,
 )
-
-Case = tuple[Layer, tuple[TensorType, ...]]
+from tests.tried import tried
 
 
 def _cases() -> list[Any]:
@@ -103,9 +102,10 @@ def test_onnx_runtime_computes_what_torch_does(case: Case, opset: int) -> None:
     graph = net(op, *xs)
     module, inputs = randomised(graph), arrays(xs)
     expected = in_torch(module, inputs)
-    found = in_onnxruntime(to_onnx(graph, module, opset), inputs)
+    found = in_onnxruntime(to_onnx(graph, module, max(opset, op.opset)), inputs)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+    tried(op, xs)
 
 
 @pytest.mark.parametrize("opset", [17, 20, 26])
@@ -113,7 +113,10 @@ def test_onnx_runtime_computes_what_torch_does(case: Case, opset: int) -> None:
 def test_onnx_infers_our_shape(case: Case, opset: int) -> None:
     op, xs = case
     graph = net(op, *xs)
-    assert inferred_by_onnx(to_onnx(graph, torch_backend.module(graph), opset)) == ["N", *op.infer(*xs).dims[1:]]
+    batch, *found = inferred_by_onnx(to_onnx(graph, torch_backend.module(graph), max(opset, op.opset)))
+    assert found == list(op.infer(*xs).dims[1:])
+    # Resize scales the batch too, by 1, and what comes of a symbol then ONNX does not know.
+    assert batch == "N" or str(batch).startswith("unk__")
 
 
 @each_case
@@ -125,8 +128,11 @@ def test_an_inference_identity_hands_on_what_enters(case: Case) -> None:
 
 
 def test_kinds_are_what_the_language_has() -> None:
-    # The rest of LANGUAGE's layers come as files of their own; none of these may go.
     assert set(kinds()) >= {
-        *("conv", "upconv", "fc", "bn", "lrn", "maxpool", "avgpool", "gap", "relu", "tanh", "sigmoid", "softmax"),
-        *("dropout", "flatten", "add", "sub", "mul", "maximum", "concat", "subsample", "pad_channels", "id"),
+        *("conv", "depthwise", "local", "upconv", "fc", "bn", "ln", "gn", "prelu", "scale"),
+        *("maxpool", "avgpool", "gap", "gmp"),
+        *("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "abs"),
+        *("softmax", "log_softmax", "dropout", "drop_path", "lrn", "l2norm", "id"),
+        *("add", "sub", "mul", "maximum", "concat"),
+        *("flatten", "reshape", "slice", "channel_shuffle", "pad", "pad_channels", "subsample", "upsample", "crop"),
     }
