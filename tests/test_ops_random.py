@@ -33,10 +33,10 @@ from tests.tried import tried
 OPSETS = (17, 20, 26)
 MANY = 40  # times as many in the long run
 
-UNKNOWN = {"N208", "N209", "N216", "N301", "N302"}
+UNKNOWN = {"N208", "N209", "N216", "N221", "N223", "N301", "N302"}
 """Codes of what a number settles and a symbol leaves open: an argument that needs it, two sizes that may differ."""
 
-NUMBERS_ONLY = ("padding only", "3-D average")
+NUMBERS_ONLY = ("padding only", "3-D average", "single numbers")
 """Words of refusals that depend on a size and for which no fact is recorded where it is a symbol."""
 
 

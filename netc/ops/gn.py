@@ -12,7 +12,7 @@ from netc.ops._checks import nearest_divisor
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN, a_channel
 from netc.ops._words import unlike
-from netc.tensor import TensorType
+from netc.tensor import TensorType, high
 
 
 @op("gn", positional="groups")
@@ -46,7 +46,7 @@ class Gn(Learned):
             nearest = nearest_divisor(self.groups, x.c)
             message = f"{self.groups} groups do not divide {x.c} channels"
             raise Reject("N202", message, at="groups", help=f"the nearest that divides is gn({nearest})")
-        if x.c == self.groups and all(side == 1 for side in x.sides):
+        if x.c == self.groups and all(high(side) == 1 for side in x.sides):
             message = f"{self.groups} groups of {x.shape} are single numbers, each of which becomes 0"
             fewer = max((d for d in (x.c // p for p in range(2, x.c + 1) if x.c % p == 0)), default=0)
             raise Reject("N222", message, at="groups", help=f"the most is gn({fewer})" if fewer else "take it out")
