@@ -602,10 +602,10 @@ class _Net:
             ),
         }
         if expect.macs is not None:
-            missing = sorted(
-                {s for n in graph.nodes for d in n.type.sides if isinstance(d, Size) for s in d.symbols()}
-                - set(expect.at)
-            )
+            deployed = [n for n in graph.nodes if n.name in graph.deployed]
+            types = [t for n in deployed for t in (n.type, *graph.operands(n))]
+            symbols = {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
+            missing = sorted(symbols.keys() - expect.at.keys())
             if missing:
                 self._wrong(
                     "N306",
@@ -613,6 +613,8 @@ class _Net:
                     got.keys["macs"],
                     "say where: " + ", ".join(f"at.{m} = 224" for m in missing),
                 )
+                return
+            if not self._taken(symbols, types, expect.at, got):
                 return
             counts["macs"] = (expect.macs, graph.macs(expect.at))
         for key, (wanted, measured) in counts.items():
@@ -623,6 +625,30 @@ class _Net:
                     got.places[key],
                     f"if the text is right, write {measured:_}",
                 )
+
+    def _taken(
+        self, symbols: dict[str, Symbol], types: list[TensorType], sizes: dict[str, int], got: sections.Read
+    ) -> bool:
+        """Whether the net takes images of these sizes; reported where it does not."""
+        for name, symbol in symbols.items():
+            least = -(-max(symbol.low, 1) // symbol.divisor) * symbol.divisor
+            if sizes[name] % symbol.divisor or not least <= sizes[name] <= (symbol.high or LARGEST):
+                self._wrong(
+                    "N306",
+                    f"{name} = {sizes[name]} is no size that {self.name} takes",
+                    got.places[f"at.{name}"],
+                    f"the least is at.{name} = {least}"
+                    + (f", and it goes in steps of {symbol.divisor}" if symbol.divisor > 1 else ""),
+                )
+                return False
+        for type_ in types:
+            if any(_at(side, sizes) < 1 for side in type_.sides):
+                where = " and ".join(f"{name} = {sizes[name]}" for name in symbols)
+                self._wrong(
+                    "N306", f"at {where} nothing is left of {type_.shape}", got.keys["macs"], "say a larger size"
+                )
+                return False
+        return True
 
 
 def _at(side: int | Size, sizes: dict[str, int]) -> int:

@@ -36,6 +36,16 @@ def _short(token: Token, most: int) -> Token:
     return token
 
 
+def _value(token: Token) -> int | float:
+    """A number's value. Raises Refused where it has too many digits, or a `_` elsewhere than between two."""
+    _short(token, 40)
+    try:
+        return int(token) if token.type == "INT" else float(token)
+    except ValueError:
+        message = f"`{token}` is no number: a `_` stands between two digits"
+        raise Refused("N101", message, "take the `_` out", _start(token), _end(token)) from None
+
+
 def _word(token: Token) -> str:
     """A name's text. Raises Refused where it is too long."""
     if len(token) > _LONGEST_NAME:
@@ -106,8 +116,8 @@ class Builder(Transformer[Token, t.File]):
         return node
 
     def number(self, c: Children) -> t.Number:
-        token = _short(c[0], 40)
-        value = int(token) if token.type == "INT" else float(token)
+        token = c[0]
+        value = _value(token)
         if value == inf:
             _short(token, 0)
         return t.Number(_start(token), _end(token), value)
@@ -340,7 +350,7 @@ class Builder(Transformer[Token, t.File]):
         return t.Section(c[0].start_pos, c[-1].end_pos, str(c[0]), _name(target) if target else None, pairs)
 
     def header(self, c: Children) -> t.Number:
-        return t.Number(c[0].start_pos, c[0].end_pos, int(_short(c[0], 40)))
+        return t.Number(c[0].start_pos, c[0].end_pos, cast(int, _value(c[0])))
 
     def start(self, c: Children) -> tuple[t.Number | None, tuple[t.Statement, ...]]:
         statements = tuple(x for x in c[1:] if x is not None)
