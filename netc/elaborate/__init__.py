@@ -10,8 +10,10 @@ from pathlib import Path
 
 from netc.diagnostic import Diagnostic, Diagnostics, Source, Span
 from netc.elaborate.budget import Budget, Limits, Stop
+from netc.elaborate.edits import renamed
 from netc.elaborate.files import Files
 from netc.elaborate.layers import Layers
+from netc.elaborate.lint import lint_graph, lint_text
 from netc.elaborate.names import nearest
 from netc.elaborate.net import elaborate_net
 from netc.graph import Graph
@@ -77,6 +79,10 @@ def elaborate(
                 graph = elaborate_net(definition, files, found, layers)
                 if graph is not None:
                     done.graphs[name] = graph
+        if not found.errors:
+            for graph in done.graphs.values():
+                lint_graph(graph, found)
+            lint_text(unit, found)
     return done
 
 
@@ -88,7 +94,11 @@ def _check_target(
     if section.target is not None and section.target.text not in nets:
         found.add(
             Diagnostic(
-                "N172", f"no net is called `{section.target.text}`", where, help=nearest(section.target.text, nets)
+                "N172",
+                f"no net is called `{section.target.text}`",
+                where,
+                help=nearest(section.target.text, nets),
+                edit=renamed(where, section.target.text, nets),
             )
         )
     elif section.target is None and len(nets) != 1:

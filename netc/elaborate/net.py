@@ -9,6 +9,7 @@ from netc.diagnostic import Diagnostic, Diagnostics, Label, Span
 from netc.elaborate import contract, sections
 from netc.elaborate.body import chain, declaration, finish
 from netc.elaborate.budget import Budget, Stop
+from netc.elaborate.edits import renamed
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.facts import promised, smallest
 from netc.elaborate.files import Env, Files, NetDef, allowed
@@ -25,14 +26,6 @@ from netc.syntax import tree as t
 from netc.tensor import LARGEST, Size, Symbol, TensorType, counterexample
 
 DTYPES = ("f32",)
-APPLIES = {
-    "softmax": ("cross_entropy", "softmax"),
-    "log_softmax": ("cross_entropy", "softmax"),
-    "sigmoid": ("bce_with_logits", "sigmoid"),
-}
-"""Layers that a loss and a decoding apply themselves."""
-HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten"})
-"""Layers after which a probability still is one."""
 
 
 @dataclass(slots=True)
@@ -124,6 +117,7 @@ def _variant(
                     f"no net is called `{call.name.text}`",
                     unit.span(call.name),
                     help=nearest(call.name.text, unit.nets) or "a variant is of a net in this file or one that it uses",
+                    edit=renamed(unit.span(call.name), call.name.text, unit.nets),
                 )
             )
         return None
@@ -153,6 +147,7 @@ def _variant(
                     f"`{call.name.text}` takes no `{name}`",
                     unit.span(arg.name or arg),
                     help=nearest(name, order) or f"it takes {', '.join(order) or 'no arguments'}",
+                    edit=renamed(unit.span(arg.name or arg), name, order),
                 )
             )
             return None
@@ -549,7 +544,6 @@ class _Net:
         if graph is None:
             return None
         graph = replace(graph, train=train, export=export, expect=expect)
-        self._applied_twice(graph)
         if "expect" in places:
             self._expected(graph, expect, expected)
         return graph
@@ -576,22 +570,6 @@ class _Net:
         if loose and [d for d in unit.nets.values() if d.unit is unit and isinstance(d.tree, t.Net)] != [definition]:
             loose = []
         return [*inner, *(s for s in (*named, *loose) if not unit.file.hurt(s))]
-
-    def _applied_twice(self, graph: Graph) -> None:
-        """Warn of a softmax or sigmoid at the end of a chain whose loss or decoding applies it again."""
-        for output in graph.outputs:
-            node = graph.node.get(output.value)
-            while node is not None and node.op.kind in HANDED_ON:
-                node = graph.node.get(node.inputs[0])
-            loss = graph.train.loss.get(output.name) if graph.train is not None else None
-            if node is None or node.op.kind not in APPLIES:
-                continue
-            again, decode = APPLIES[node.op.kind]
-            by = f"the loss `{again}`" if loss is not None and loss.kind == again else f"`decode = {decode}`"
-            if output.decode == decode or (loss is not None and loss.kind == again):
-                message = f"`{node.op.kind}` is applied twice: {by} of the output `{output.name}` applies it again"
-                help_ = f"take it out; decode = {decode} applies it at inference"
-                self.found.add(Diagnostic("W101", message, node.where, help=help_, severity="warning"))
 
     def _expected(self, graph: Graph, expect: Expect, got: sections.Read) -> None:
         counts: dict[str, tuple[int | None, int | None]] = {
