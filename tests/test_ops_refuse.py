@@ -13,6 +13,7 @@ from netc.ops import find, kinds
 from netc.tensor import LARGEST, Size, Symbol, TensorType
 from tests.one_layer import image, layer
 from tests.test_ops_refuse_shapes import REFUSED as REFUSED_SHAPES
+from tests.test_ops_refuse_weighted import REFUSED as REFUSED_WEIGHTED
 
 H, W = Size.of(Symbol("H")), Size.of(Symbol("W"))
 H8 = Size.of(Symbol("H", divisor=8, high=64))
@@ -294,7 +295,7 @@ def test_a_refusal_names_its_code_its_place_both_numbers_and_a_way_out(case: Ref
 
 def test_every_code_of_the_layers_is_tested() -> None:
     said = {code for kind in kinds() for code in re.findall(r"N\d{3}", find_doc(kind))}
-    assert said <= {code for _, (code, *_) in [*REFUSED, *REFUSED_SHAPES]}
+    assert said <= {code for _, (code, *_) in [*REFUSED, *REFUSED_SHAPES, *REFUSED_WEIGHTED]}
 
 
 @pytest.mark.parametrize("kind", sorted({kind for (kind, *_), _ in REFUSED}))

@@ -9,8 +9,7 @@ from math import lcm
 
 from netc.tensor import LARGEST, Expr, Side, Size, Symbol, at, low
 
-_STEPS = (*range(12), 15, 16, 31, 32, 63, 64)
-_MOST_TRIES = 4096
+_TRIES = {1: 2048, 2: 64, 3: 16}  # of each symbol, by how many there are
 
 
 def at_most(a: Side, b: Side) -> bool:
@@ -27,7 +26,8 @@ def at_most(a: Side, b: Side) -> bool:
 def exceeds(a: Side, b: Side) -> dict[str, int] | None:
     """Small sizes that the facts admit and at which `a` > `b`, while neither is empty; None where none was found."""
     symbols = _symbols(a, b)
-    for values in islice(product(*map(_tries, symbols.values())), _MOST_TRIES):
+    count = _TRIES.get(len(symbols), 4)
+    for values in islice(product(*(_tries(s, count) for s in symbols.values())), 4096):
         sizes = dict(zip(symbols, values, strict=True))
         if at(a, sizes) > at(b, sizes) >= 1:
             return sizes
@@ -37,17 +37,19 @@ def exceeds(a: Side, b: Side) -> dict[str, int] | None:
 def promise(a: Side, b: Side) -> list[str]:
     """What a `require` would have to say so that `a` <= `b` is proved; empty where no simple promise is enough."""
     symbols = _symbols(a, b)
+    if len(symbols) == 1:
+        ((name, symbol),) = symbols.items()
+        least = _first(lambda n: _proved(a, b, {name: symbol._replace(low=n)}))
+        if least is not None:
+            return [f"{name} >= {least}"]
+        most = _first(lambda n: not _proved(a, b, {name: symbol._replace(high=n)}))
+        if most is not None and most > symbol.low:
+            return [f"{name} <= {most - 1}"]
     for by in (2, 4, 8, 16, 32, 64, 128):
-        if _proved(a, b, {n: s._replace(divisor=lcm(s.divisor, by)) for n, s in symbols.items()}):
-            return [f"{name} % {lcm(s.divisor, by)} == 0" for name, s in symbols.items()]
-    if len(symbols) != 1:
-        return []
-    ((name, symbol),) = symbols.items()
-    least = _first(lambda n: _proved(a, b, {name: symbol._replace(low=n)}))
-    if least is not None:
-        return [f"{name} >= {least}"]
-    most = _first(lambda n: not _proved(a, b, {name: symbol._replace(high=n)}))
-    return [f"{name} <= {most - 1}"] if most is not None and most - 1 >= symbol.low else []
+        divisors = {name: lcm(symbol.divisor, by) for name, symbol in symbols.items()}
+        if _proved(a, b, {name: symbol._replace(divisor=divisors[name]) for name, symbol in symbols.items()}):
+            return [f"{name} % {divisor} == 0" for name, divisor in divisors.items()]
+    return []
 
 
 def _line_low(size: Size) -> Fraction | None:
@@ -82,9 +84,9 @@ def _symbols(a: Side, b: Side) -> dict[str, Symbol]:
     return {name: s for side in (a, b) if isinstance(side, Size) for name, s in side.symbols().items()}
 
 
-def _tries(symbol: Symbol) -> Iterator[int]:
-    least = -(-symbol.low // symbol.divisor)
-    found = ((least + step) * symbol.divisor for step in _STEPS)
+def _tries(symbol: Symbol, count: int) -> Iterator[int]:
+    least = -(-symbol.low // symbol.divisor) * symbol.divisor
+    found = range(least, least + count * symbol.divisor, symbol.divisor)
     return (n for n in found if symbol.high is None or n <= symbol.high)
 
 
