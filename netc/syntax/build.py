@@ -51,7 +51,7 @@ def _word(token: Token) -> str:
     if len(token) > _LONGEST_NAME:
         message = f"this name has {len(token):,} letters; a name has at most {_LONGEST_NAME}"
         raise Refused("N107", message, "shorten it", _start(token), _end(token))
-    return str(token)
+    return cast(str, token.value)
 
 
 def _depth(part: Any) -> int:
@@ -66,8 +66,8 @@ def _end(token: Token) -> int:
     return cast(int, token.end_pos)
 
 
-def _name(token: Token) -> t.Name:
-    return t.Name(_start(token), _end(token), _word(token))
+def _name(token: Any) -> t.Name:
+    return t.Name(token.start_pos, token.end_pos, _word(token))
 
 
 def _names(children: Children) -> tuple[t.Name, ...]:

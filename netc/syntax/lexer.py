@@ -18,12 +18,23 @@ _OPERATORS = ("CMP", "MUL", "ADD")
 _NUMBERS = frozenset({"DIMS", "FLOAT", "INT"})
 
 
+class Piece(Token):
+    """A token with its place in characters: lines and columns are counted for the few places that are shown."""
+
+    __slots__ = ()
+    line = column = end_line = end_column = None
+
+    def __new__(cls, type: str, value: str, start_pos: int, end_pos: int) -> Piece:
+        made = str.__new__(cls, value)
+        made.type, made.value, made.start_pos, made.end_pos = type, value, start_pos, end_pos
+        return made
+
+
 class OneLexer(Lexer):
     """Takes the place of Lark's ContextualLexer, which hands it the terminals and what each parser state accepts."""
 
     def __init__(self, conf: Any, states: Mapping[Any, Collection[str]], always_accept: Collection[str] = ()) -> None:
         self.accepts = {state: frozenset(names) for state, names in states.items()}
-        self.ignore = frozenset(conf.ignore)
         self.callbacks = dict(conf.callbacks)
         texts = {t.pattern.value: t.name for t in conf.terminals if isinstance(t.pattern, PatternStr)}
         patterns = {t.name: t.pattern.to_regexp() for t in conf.terminals if not isinstance(t.pattern, PatternStr)}
@@ -41,43 +52,45 @@ class OneLexer(Lexer):
         self.whole = re.compile(patterns["INT"])
         long = "|".join(re.escape(m) for m in marks if len(m) > 1)
         short = "|".join(re.escape(m) for m in marks if len(m) == 1)
-        groups = [f"(?P<{n}>{patterns[n]})" for n in (*self.ignore, "NAME", "DIMS", "FLOAT", "INT", "STRING")]
+        blanks = "|".join(patterns[n] for n in conf.ignore if n not in self.callbacks)
+        groups = [f"(?P<{n}>{patterns[n]})" for n in ("NAME", "DIMS", "FLOAT", "INT", "STRING", *self.callbacks)]
         groups.append(f"(?P<MARK>{long}|{'|'.join(patterns[n] for n in _OPERATORS)}|{short})")
-        self.regex = re.compile("|".join(groups))
+        # Possessive: a run of blanks is never tried in parts.
+        self.blank = re.compile(f"(?:{blanks})*+")
+        self.regex = re.compile(f"(?:{blanks})*+(?:{'|'.join(groups)})")
 
     def lex(self, lexer_state: Any, parser_state: Any) -> Iterator[Token]:
         """Every token of the text. Raises UnexpectedCharacters where none starts."""
         text = cast(str, lexer_state.text.text)
-        match, accepts, ignore, words, marks = self.regex.match, self.accepts, self.ignore, self.words, self.marks
-        at, end = 0, len(text)
-        while at < end:
-            found = match(text, at)
-            if found is None:
-                line = text.count("\n", 0, at) + 1
-                allowed = set(accepts[parser_state.position])
-                raise UnexpectedCharacters(text, at, line, at - text.rfind("\n", 0, at), allowed=allowed)
-            kind = cast(str, found.lastgroup)
-            start, at = at, found.end()
-            if kind in ignore:
-                if kind in self.callbacks:
-                    self.callbacks[kind](Token(kind, found.group(), start))
-                continue
-            word = found.group()
+        match, accepts, callbacks, words, marks = self.regex.match, self.accepts, self.callbacks, self.words, self.marks
+        at = 0
+        while found := match(text, at):
+            kind, word = cast(str, found.lastgroup), cast(str, found[found.lastindex or 0])
+            at = found.end()
+            start = at - len(word)
             if kind == "NAME" or kind == "MARK":
                 names = words.get(word) if kind == "NAME" else marks.get(word) or self._operator(word)
                 if names is not None:
+                    kind = names[0]
                     taken = accepts[parser_state.position]
-                    kind = next((n for n in names if n in taken), names[0])
-                    if kind not in taken and kind in self.keywords and self._names(taken, text, at):
-                        kind = "NAME"
+                    if kind not in taken:
+                        kind = next((n for n in names if n in taken), kind)
+                        if kind in self.keywords and kind not in taken and self._names(taken, text, at):
+                            kind = "NAME"
             elif kind in _NUMBERS and kind not in accepts[parser_state.position]:
                 # `layer2.1.0` after its dots: whole numbers, though 1.0 reads as one.
                 whole = self.whole.match(text, start)
                 if whole is not None and "INT" in accepts[parser_state.position]:
                     kind, word, at = "INT", whole.group(), whole.end()
-            token = Token(kind, word, start, None, None, None, None, at)
-            lexer_state.last_token = token
-            yield token
+            elif kind in callbacks:
+                callbacks[kind](Piece(kind, word, start, at))
+                continue
+            yield Piece(kind, word, start, at)
+        at = cast("re.Match[str]", self.blank.match(text, at)).end()
+        if at < len(text):
+            line = text.count("\n", 0, at) + 1
+            allowed = set(accepts[parser_state.position])
+            raise UnexpectedCharacters(text, at, line, at - text.rfind("\n", 0, at), allowed=allowed)
 
     def _names(self, taken: Collection[str], text: str, at: int) -> bool:
         """Whether a keyword stands where only a name can, or before a colon: the elaborator says what is wrong with it.

@@ -14,6 +14,7 @@ from typing import Any, cast
 from lark import Lark, Token
 
 from netc.syntax.build import Builder
+from netc.syntax.driver import Driver
 from netc.syntax.lexer import OneLexer
 
 _HERE = Path(__file__).parent
@@ -95,7 +96,7 @@ def load(on_comment: Callable[[Token], Token], builder: Builder) -> Lark:
         grammar_table.MEMO,
         transformer=builder,
         lexer_callbacks={"COMMENT": on_comment},
-        _plugins={"ContextualLexer": OneLexer},
+        _plugins={"ContextualLexer": OneLexer, "LALR_Parser": Driver},
     )
 
 
