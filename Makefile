@@ -14,7 +14,7 @@ ARGS ?=
 help:
 	@echo 'make demo       train LeNet-5 on the bundled digits, compile it, read ten pictures'
 	@echo 'make test       style, types, floors and tests (make lint, types, floors, unit: one of them)'
-	@echo 'make test-long  the tests that take minutes'
+	@echo 'make test-long  the tests that take minutes, and the fuzzers, an hour each'
 	@echo 'make docs       the pages that show what netc prints'
 	@echo 'make install    the two packages in $(VENV), for use'
 	@echo 'make dev        and what the tests need'
@@ -42,11 +42,13 @@ floors: dev
 unit: dev oracle
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
-test-long: dev oracle
-	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
+# The fuzzers run for an hour each; NETC_FUZZ_SECONDS says otherwise. -raP shows what they ran.
+test-long: dev oracle $(VENV)/.fuzz
+	$(BIN)/python -m pytest -m long --timeout=3600 -raP $(ARGS)
 
 docs: install
 	$(BIN)/python docs/make_errors.py
+	$(BIN)/python docs/make_language.py
 
 clean:
 	rm -rf $(VENV) .oracle build dist .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
@@ -74,6 +76,11 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml runtime/pyproject.toml const
 $(VENV)/.dev: $(VENV)/.installed
 	@echo 'installing what the tests need'
 	@$(PIP) install -c constraints.txt -e ./runtime -e '.[dev]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo 'installing the fuzzer'
+	@$(PIP) install -c constraints.txt -e ./runtime -e '.[fuzz]'
 	@touch $@
 
 # What the tests compare with. A folder of its own and --no-deps: inside the environment, torchvision would bring a torch.

@@ -172,6 +172,8 @@ class Layer(BaseModel):
     """For a merge that takes a fixed number of values."""
     values: ClassVar[tuple[str, ...]] = ()
     """Arguments that name a value, such as `like = x`: they enter as further operands, in this order."""
+    spreads: ClassVar[bool] = False
+    """Whether the layer is short for several, each applied to what enters: no graph has it, only what it stands for."""
     inference_identity: ClassVar[bool] = False
     """Whether the layer hands on what enters, unchanged, when the net is not being trained."""
     opset: ClassVar[int] = 17
@@ -184,6 +186,10 @@ class Layer(BaseModel):
     def infer(self, *xs: TensorType) -> TensorType:
         """The output's type. Raises Reject where the rule refuses."""
         return xs[0]
+
+    def spread(self, x: TensorType) -> tuple[Layer, ...]:
+        """Of a layer that `spreads`: those it stands for, one a value. Raises Reject where the rule refuses."""
+        return (self,)
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         """The tensors under the layer's name, in torch's `state_dict` order."""

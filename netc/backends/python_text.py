@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -38,7 +39,7 @@ def variable(text: str) -> str:
     """A local variable's name made of any text: lower case, ASCII, no keyword, nothing linters mistake for a digit."""
     name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_") or "value"
     name = f"v{name}" if name[0].isdigit() else name
-    return f"{name}_" if iskeyword(name) or name in ("l", "self", "torch", "nn") else name
+    return f"{name}_" if iskeyword(name) or hasattr(builtins, name) or name in ("l", "self", "torch", "nn") else name
 
 
 def class_name(text: str, fallback: str) -> str:

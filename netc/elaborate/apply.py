@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from netc.diagnostic import Edit, Label, Span
+from netc.diagnostic import Label, Span
 from netc.elaborate.budget import Stop
+from netc.elaborate.edits import renamed
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.files import BlockDef, Env
 from netc.elaborate.frame import Caller, Frame
-from netc.elaborate.layers import Finding, words_of
+from netc.elaborate.layers import Applied, Finding, words_of
 from netc.elaborate.names import nearest
 from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value, join
 from netc.elaborate.values import BlockValue, Items, LayerValue, key
@@ -82,12 +83,35 @@ def layer(
     types = tuple(v.type for v in operands if v.type is not None)
     if len(types) != len(operands):
         return _claimed(frame, path, poison)
-    applied = frame.shared.layers.apply(made, types)
+    if cls.spreads:
+        parts = frame.shared.layers.spread(made, types[0])
+        if not isinstance(parts, Reject):
+            return _spread(frame, parts, operands, where, path, prefix)
+        applied: Applied | Reject = parts
+    else:
+        applied = frame.shared.layers.apply(made, types)
     if isinstance(applied, Reject):
         if not frame.vague:
             _report_reject(frame, applied, call, bound, operands, end, origins)
         return _claimed(frame, path, poison)
     return (_step(frame, kind, made, operands, applied.type, where, path, prefix, weighted=applied.weighted),)
+
+
+def _spread(
+    frame: Frame, parts: tuple[Layer, ...], operands: tuple[Value, ...], where: Span, path: Path, prefix: str
+) -> tuple[Value, ...]:
+    """The values of a layer that stands for several; a label names them by their number."""
+    if path.label:
+        frame.claim(path.label, path.where or where)
+    values: list[Value] = []
+    for i, part in enumerate(parts):
+        applied = frame.shared.layers.apply(part, (operands[0].type,) if operands[0].type is not None else ())
+        assert not isinstance(applied, Reject), "a layer spreads into layers that take what it took"
+        label = f"{path.label}.{i}" if path.label else ""
+        own = Path(label, path.inside, path.where, path.turn)
+        kind = part.kind
+        values.append(_step(frame, kind, part, operands, applied.type, where, own, prefix, weighted=applied.weighted))
+    return tuple(values)
 
 
 def _step(
@@ -254,12 +278,13 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
             name, name_where = cls.positional, where
         else:
             name, name_where = arg.name.text, frame.unit.span(arg.name)
-        if name in bound.values:
+        if name in bound.values or name in bound.places:
             bound.poisoned = True
             how = " (the first argument is it)" if name == cls.positional and seen_positional else ""
             frame.report("N124", f"`{name}` is given twice{how}", name_where, help="take one of them out")
             continue
         if name in cls.values:
+            bound.places[name], bound.names[name] = where, name_where
             bound.operands.append(_operand(frame, arg.value, prefix))
             continue
         if name not in cls.model_fields:
@@ -276,6 +301,8 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
 def _operand(frame: Frame, expr: t.Expr, prefix: str) -> Value:
     if isinstance(expr, t.Path):
         value = frame.value(expr, prefix)
+        if value is not None:
+            value.read = True  # even where the layer comes to nothing
     else:
         frame.report("N122", "this argument is a value's label", frame.span(expr))
         value = None
@@ -303,10 +330,7 @@ def _report_finding(frame: Frame, finding: Finding, call: t.Call, bound: Bound, 
         return
     places = bound.names if finding.code == "N120" else bound.places
     where = places.get(finding.at, name_where)
-    edit = None
-    if finding.code == "N120" and finding.help.startswith("did you mean `"):
-        edit = Edit(where, finding.help.removeprefix("did you mean `").rstrip("`?"))
-    frame.report(finding.code, finding.message, where, help=finding.help, edit=edit)
+    frame.report(finding.code, finding.message, where, help=finding.help, edit=finding.edit(where))
 
 
 def _report_reject(
@@ -438,6 +462,7 @@ def _bind_block(
                 f"`{definition.name}` takes no `{name}`",
                 where,
                 help=nearest(name, order) or _signature(definition),
+                edit=renamed(where, name, order),
             )
             wrong = True
             continue

@@ -31,7 +31,9 @@ def _divides(std: float | tuple[float, ...]) -> float | tuple[float, ...]:
     return std
 
 
-class _InputContract(BaseModel):
+class InputContract(BaseModel):
+    """What an input's braces may say."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     resize: Pixels | tuple[Pixels, Pixels] | None = None
@@ -44,13 +46,15 @@ class _InputContract(BaseModel):
     std: Annotated[Number | tuple[Number, ...], AfterValidator(_divides)] = 1.0
 
     @model_validator(mode="after")
-    def _fits(self) -> _InputContract:
+    def _fits(self) -> InputContract:
         if self.fit != "crop" and self.resize is None:
             raise ValueError(f"`fit = {self.fit}` says how to resize; `resize` is missing")
         return self
 
 
-class _OutputContract(BaseModel):
+class OutputContract(BaseModel):
+    """What an output's braces may say."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     decode: Literal["softmax", "sigmoid", "argmax", "none"] = "none"
@@ -62,7 +66,7 @@ class _OutputContract(BaseModel):
 def recipe(got: Read, type_: TensorType, found: Diagnostics, where: Span) -> Recipe | None:
     """An input's recipe; None for a tensor that is no picture (no keys, or not 1 or 3 channels with two sides)."""
     reader = Reader(found, "an input")
-    made = reader.model(_InputContract, {k: plain(v) for k, v in got.values.items()}, got.places, got.keys, where)
+    made = reader.model(InputContract, {k: plain(v) for k, v in got.values.items()}, got.places, got.keys, where)
     if made is None:
         return None
     picture = type_.rank == 2 and type_.c in (1, 3)
@@ -105,7 +109,7 @@ def recipe(got: Read, type_: TensorType, found: Diagnostics, where: Span) -> Rec
     )
 
 
-def _check_sides(reader: Reader, made: _InputContract, type_: TensorType, got: Read, where: Span) -> None:
+def _check_sides(reader: Reader, made: InputContract, type_: TensorType, got: Read, where: Span) -> None:
     """What the recipe makes of a picture has to be what the input takes."""
     last, name = (made.crop, "crop") if made.crop is not None else (made.resize, "resize")
     fixed = last is not None and (name == "crop" or made.fit != "crop" or isinstance(last, tuple))
@@ -129,7 +133,7 @@ def output(got: Read, type_: TensorType | None, files: Files, unit: Unit, found:
     values = {k: plain(v) for k, v in got.values.items() if k != "labels"}
     if "labels" in got.values:
         values["labels"] = labels(got, files, unit, found)
-    made = reader.model(_OutputContract, values, got.places, got.keys, where) or _OutputContract()
+    made = reader.model(OutputContract, values, got.places, got.keys, where) or OutputContract()
     if made.threshold is not None and made.decode != "sigmoid":
         reader.wrong(
             "N180",

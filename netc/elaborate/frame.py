@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from netc.diagnostic import Diagnostic, Diagnostics, Edit, Label, Span
 from netc.elaborate.budget import Budget, Stop
+from netc.elaborate.edits import renamed
 from netc.elaborate.expr import Context
 from netc.elaborate.files import BlockDef, Env, Files, Unit
 from netc.elaborate.layers import Layers
@@ -176,8 +177,9 @@ class Frame:
         known = [n for n in self.template.labels if "." not in n] if "." not in missing else list(self.template.labels)
         text = ".".join(path.parts)
         help_ = (
-            nearest(missing, known)
+            self._parts(text)
             or self._below(path)
+            or nearest(missing, known)
             or (f"values here are {', '.join(known[:8])}" if known else "no value has a label yet")
         )
         self.report(
@@ -185,7 +187,13 @@ class Frame:
             f"`{text}` names no value above this line" if missing == text else f"`{text}`: there is no `{missing}`",
             self.span(path),
             help=help_,
+            edit=None if missing != text or self._parts(text) or self._below(path) else renamed(self.span(path), text, known),
         )
+
+    def _parts(self, text: str) -> str:
+        """What to do about the label of a layer with several values."""
+        parts = [name for name in self.template.labels if name.startswith(f"{text}.")][:4]
+        return f"it has several values: {', '.join(parts)}" if parts else ""
 
     def _below(self, path: t.Path) -> str:
         """What to do about a label that the body makes further down."""

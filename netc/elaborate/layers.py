@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get
 
 from pydantic import BaseModel, ValidationError
 
-from netc.elaborate.names import nearest
+from netc.diagnostic import Edit, Span
+from netc.elaborate.edits import meant
+from netc.elaborate.names import elsewhere, nearest
 from netc.elaborate.values import CallValue, LayerValue, Value, kind_of, show
 from netc.elaborate.values import key as value_key
 from netc.op import Layer, Reject
@@ -19,12 +21,21 @@ _MISSING = "missing"
 
 
 class Finding(NamedTuple):
-    """What is wrong with a layer's arguments: a code, the argument (None: the call), message, help."""
+    """What is wrong with a layer's arguments: a code, the argument (None: the call), message, help.
+
+    `instead` was meant beyond doubt: the argument's name for N120, its value for N122.
+    """
 
     code: str
     at: str | None
     message: str
     help: str = ""
+    instead: str = ""
+
+    def edit(self, where: Span) -> Edit | None:
+        """The edit at the argument's place; None where something else stands there, such as an expression."""
+        stands = {self.at or ""} if self.code == "N120" else {"0", "1"}
+        return Edit(where, self.instead) if self.instead and where.text in stands else None
 
 
 @cache
@@ -67,8 +78,8 @@ def _describe(annotation: Any, parts: list[str]) -> None:
     elif origin is Literal:
         parts.extend(f"`{a}`" for a in get_args(annotation))
     elif origin is tuple:
-        first = get_args(annotation)[0]  # `normal(0.02)` is a name and what it takes
-        named = get_args(first) if get_origin(first) is Literal else ()
+        first, *rest = get_args(annotation)  # `normal(0.02)` is a name and what it takes
+        named = get_args(first) if get_origin(first) is Literal and ... not in rest else ()
         parts.extend(f"`{name}(...)`" for name in named) if named else parts.append("a list")
     elif origin is dict:
         parts.append("keys and values")
@@ -90,7 +101,8 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
     extra = [n for n, e in kinds.items() if e["type"] == "extra_forbidden"][:20]
     missing = [n for n, e in kinds.items() if e["type"] == _MISSING]
     found = [
-        Finding("N120", name, f"{what} takes no `{name}`", unknown(cls, name, missing, len(extra))) for name in extra
+        Finding("N120", n, f"{what} takes no `{n}`", help_, argument_meant(cls, n))
+        for n, help_ in ((n, _renamed(cls, n, values, missing, len(extra))) for n in extra)
     ]
     if not (extra and missing):
         for name in missing:
@@ -120,10 +132,30 @@ def unknown(cls: type[BaseModel], name: str, missing: list[str], many: int) -> s
     foreign = cast("dict[str, str]", getattr(cls, "foreign", {})).get(name, "")
     if foreign:
         return f"netc calls it `{foreign}`" if foreign in takes else foreign
+    if said := elsewhere(name):
+        return said
     near = nearest(name, [*missing, *takes])
     if not near and many == 1 and len(missing) == 1:
         near = f"did you mean `{missing[0]}`?"
     return near or (f"it takes {', '.join(takes)}" if takes else "it takes no arguments")
+
+
+def _renamed(cls: type[BaseModel], name: str, values: dict[str, Value], missing: list[str], many: int) -> str:
+    """What to do about an argument that nobody takes, and about its value where that is another library's word too."""
+    help_ = unknown(cls, name, missing, many)
+    field = cls.model_fields.get(getattr(cls, "foreign", {}).get(name, ""))
+    value = values.get(name)
+    if field is None or not isinstance(value, str):
+        return help_
+    said = nearest(value.strip('"'), _literals(field.annotation))
+    return f"{help_}: {said}" if said else help_
+
+
+def argument_meant(cls: type[BaseModel], name: str) -> str:
+    """The argument that was meant beyond doubt by one that nobody takes, or nothing."""
+    takes = [n for n in cls.model_fields if n != "kind"]
+    foreign = cast("dict[str, str]", getattr(cls, "foreign", {})).get(name, "")
+    return foreign if foreign in takes else meant(name, takes)
 
 
 def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error: Any, what: str) -> Finding:
@@ -151,11 +183,11 @@ def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error:
     if error["type"] == "value_error":
         return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
     if field is not None and field.annotation is bool and value in (0, 1):
-        return Finding(
-            "N122", name, f"`{name}` of {what} takes {wants}, not {shown}", f"write {'true' if value else 'false'}"
-        )
+        word = "true" if value else "false"
+        return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {shown}", f"write {word}", word)
     found = shown if value is None else f"{kind_of(value)} ({shown})" if not isinstance(value, str) else shown
-    return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {found}")
+    words = _literals(field.annotation) if field is not None and isinstance(value, str) else set[str]()
+    return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {found}", nearest(str(value), words))
 
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -184,6 +216,7 @@ class Layers:
     def __init__(self) -> None:
         self._made: dict[object, Layer | list[Finding]] = {}
         self._applied: dict[tuple[int, tuple[TensorType, ...]], Applied | Reject] = {}
+        self._spread: dict[tuple[int, TensorType], tuple[Layer, ...] | Reject] = {}
 
     def make(self, cls: type[Layer], values: dict[str, Value]) -> Layer | list[Finding]:
         """The layer for these arguments, or what is wrong with them."""
@@ -215,3 +248,15 @@ class Layers:
                 applied = Reject("N214", message, help="declare the input's sides as numbers")
             self._applied[cached] = applied
         return applied
+
+    def spread(self, layer: Layer, x: TensorType) -> tuple[Layer, ...] | Reject:
+        """The layers that one which `spreads` stands for, or why it refuses."""
+        cached = (id(layer), x)
+        found = self._spread.get(cached)
+        if found is None:
+            try:
+                found = layer.spread(x)
+            except Reject as reject:
+                found = reject
+            self._spread[cached] = found
+        return found
