@@ -18,7 +18,7 @@ APPLIES = {
     "sigmoid": ("bce_with_logits", "sigmoid"),
 }
 """Layers that a loss and a decoding apply themselves."""
-HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten"})
+HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten", "reshape", "subsample", "crop", "upsample"})
 """Layers after which a probability still is one."""
 
 
@@ -132,6 +132,8 @@ def _idle_biases(graph: Graph, found: Diagnostics) -> None:
         if "bias" in before.op.model_fields_set:
             continue  # the text asks for it: published weights may have one
         param = before.op.params(*graph.operands(before))["bias"]
+        if param.shape != (before.type.c,):
+            continue  # `local` has one at each place, and batch norm subtracts one mean a channel
         message = f"batch norm takes the bias of this `{before.op.kind}` out again: {param.size} numbers learn nothing"
         _warn(
             found,

@@ -26,6 +26,12 @@ def test_layers_that_change_nothing_do_not_hide_it() -> None:
     assert [code for code, *_ in findings("softmax -> dropout(0.5) -> id", "cross_entropy")] == ["W101"]
 
 
+def test_layers_that_move_or_mix_pixels_do_not_hide_it() -> None:
+    chain = "conv(8, k=1, stride=4) -> softmax -> upsample(4, mode=bilinear) -> crop(like = image) => y"
+    _, found = check(net(f"from image -> {chain}", "f32[N, 8, 32, 32] { decode = softmax }"))
+    assert [(d.code, d.span.text) for d in found] == [("W101", "softmax")]
+
+
 @pytest.mark.parametrize(
     ("chain", "loss"), [("id", "cross_entropy"), ("sigmoid", "cross_entropy"), ("softmax -> relu", "cross_entropy")]
 )

@@ -42,6 +42,7 @@ def test_the_warning_counts_the_numbers_and_shows_the_batch_norm() -> None:
         "conv(8, k=1) -> relu -> bn",
         "conv(8, k=1) -> dropout(0.5) -> bn",  # in training a bias changes what dropout leaves
         "a: conv(8, k=1) -> n: bn from a, n -> add",  # another reads it with its bias
+        "local(8, k=1) -> bn",  # a bias at each place, and one mean a channel
     ],
 )
 def test_a_bias_that_does_something_or_is_meant_is_not_reported(chain: str) -> None:
