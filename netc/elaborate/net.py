@@ -462,7 +462,8 @@ class _Net:
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
         names = tuple(i.name for i in declared)
-        if self.found.errors:
+        # A figure that another net expects in vain says nothing of this one.
+        if self.found.dropped or any(d.severity == "error" and d.code != "N306" for d in self.found.found):
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
         budget = self.shared.budget

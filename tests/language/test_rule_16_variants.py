@@ -48,6 +48,17 @@ def test_a_variant_has_expectations_of_its_own() -> None:
     refused(f"{BASE}net B = A(width = 16) {{ expect {{ params = §201 }} }}\n", "N306", says="B has 200 params")
 
 
+def test_every_variant_is_held_to_its_own_figures() -> None:
+    text = (
+        f"{BASE}net B = A(width = 16) {{ expect {{ params = §201 }} }}\n"
+        "net C = A(width = 4) { expect { params = §57, macs = §45 } }\n"
+        "net D = A(width = 2) { expect { params = 32, macs = 22 } }\n"
+    )
+    # hidden: 3 w + w; fc: 8 w + 8. MACs: 3 w + 8 w
+    refused(text, "N306", "N306", "N306", says="B has 200 params")
+    assert list(check(text.replace("§", ""))[0]) == ["A", "D"]
+
+
 def test_a_variant_changes_keys_one_by_one() -> None:
     found = graphs(f"{BASE}{SECTIONS}net B = A() {{ train {{ epochs = 3 }} export {{ opset = 19 }} }}\n")
     train = found["B"].train
