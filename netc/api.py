@@ -92,10 +92,11 @@ def check(
     search: Sequence[Path] = (),
     limits: Limits | None = None,
     texts: Mapping[Path, str] | None = None,
+    most: int = 100,
 ) -> Checked:
     """Check a file `SPEC[:NET]`: syntax, names, shapes, sections and expectations. What it says wrong is in the result.
 
-    `texts` stand for what files hold, by resolved path: what an editor has not saved.
+    `texts` stand for what files hold, by resolved path: what an editor has not saved. `most` findings are kept.
     Raises Several where the file has no net of the name that is asked for.
     """
     name, net = split(str(target))
@@ -103,7 +104,7 @@ def check(
     source = read(path, path.as_posix(), (limits or Limits()).bytes, texts.get(_resolved(path)) if texts else None)
     if isinstance(source, Diagnostic):
         return Checked(name, (source,), {}, (), files={_resolved(path): None})
-    return check_text(source, path, net=net, search=search, limits=limits, texts=texts)
+    return check_text(source, path, net=net, search=search, limits=limits, texts=texts, most=most)
 
 
 def _resolved(path: Path) -> Path:
@@ -121,12 +122,13 @@ def check_text(
     search: Sequence[Path] = (),
     limits: Limits | None = None,
     texts: Mapping[Path, str] | None = None,
+    most: int = 100,
 ) -> Checked:
     """Check a text. `path` is where it lies, for what it uses; without one it uses nothing but `std/`.
 
-    `texts` stand for what other files hold, by resolved path. Raises Several as `check` does.
+    `texts` stand for what other files hold, by resolved path; `most` findings are kept. Raises Several as `check` does.
     """
-    found = Diagnostics()
+    found = Diagnostics(most)
     done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits, texts=texts)
     if net is not None and net not in done.nets and not found.errors:
         raise Several(source.name, tuple(done.nets), net)

@@ -5,10 +5,10 @@ Terminal text is made of styled pieces, so that colour is the command line's cho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from netc.diagnostic import Diagnostic, Source, Span
+from netc.diagnostic import Diagnostic, Edit, Source, Span
 
 SCHEMA = 1
 Piece: TypeAlias = tuple[str, str]
@@ -175,36 +175,67 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(diagnostics: Sequence[Diagnostic], version: str) -> str:
-    """A SARIF 2.1.0 log, for code scanning."""
-    from urllib.parse import quote
-
-    def location(span: Span, words: str = "") -> dict[str, Any]:
-        line, column = span.source.position(span.start)
-        end_line, end_column = span.source.position(span.end)
-        region = {"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column}
-        found: dict[str, Any] = {
-            "physicalLocation": {
-                "artifactLocation": {"uri": quote(span.source.name, errors="surrogateescape")},
-                "region": region,
-            }
-        }
-        return {**found, "message": {"text": words}} if words else found
-
+def sarif(
+    diagnostics: Sequence[Diagnostic], version: str, page: Callable[[str], str | None] = lambda _code: None
+) -> str:
+    """A SARIF 2.1.0 log, for code scanning. `page` gives a code's page as Markdown, for the rules' descriptions."""
+    codes = sorted({d.code for d in diagnostics})
     results = [
         {
             "ruleId": d.code,
+            "ruleIndex": codes.index(d.code),
             "level": d.severity,
-            "message": {"text": d.message + (f"\nhelp: {d.help}" if d.help else "")},
-            "locations": [location(d.span)],
-            **({"relatedLocations": [location(label.span, label.text) for label in d.labels]} if d.labels else {}),
+            "message": {"text": "\n".join([d.message, *d.notes, *([f"help: {d.help}"] if d.help else [])])},
+            "locations": [_location(d.span)],
+            **({"relatedLocations": [_location(label.span, label.text) for label in d.labels]} if d.labels else {}),
+            **({"fixes": [_fix(d.edit, d.help)]} if d.edit is not None else {}),
         }
         for d in diagnostics
     ]
-    driver = {"name": "netc", "version": version, "rules": [{"id": c} for c in sorted({d.code for d in diagnostics})]}
+    driver = {"name": "netc", "version": version, "rules": [_rule(code, page(code)) for code in codes]}
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
     }
     return _dumped(log)
+
+
+def _rule(code: str, page: str | None) -> dict[str, Any]:
+    if page is None:
+        return {"id": code}
+    first, _, rest = page.partition("\n")
+    title = first.removeprefix("# ").removeprefix(f"{code}: ")
+    prose = rest.partition("```")[0].strip()
+    return {
+        "id": code,
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": " ".join(prose.split())},
+        "help": {"text": page, "markdown": page},
+        "defaultConfiguration": {"level": "warning" if code.startswith("W") else "error"},
+    }
+
+
+def _fix(edit: Edit, help: str) -> dict[str, Any]:
+    replacement = {"deletedRegion": _region(edit.span), "insertedContent": {"text": edit.text}}
+    return {
+        "description": {"text": help or f"write {edit.text}"},
+        "artifactChanges": [{"artifactLocation": _artifact(edit.span), "replacements": [replacement]}],
+    }
+
+
+def _location(span: Span, words: str = "") -> dict[str, Any]:
+    found = {"physicalLocation": {"artifactLocation": _artifact(span), "region": _region(span)}}
+    return {**found, "message": {"text": words}} if words else found
+
+
+def _artifact(span: Span) -> dict[str, str]:
+    from urllib.parse import quote
+
+    return {"uri": quote(span.source.name, errors="surrogateescape")}
+
+
+def _region(span: Span) -> dict[str, int]:
+    line, column = span.source.position(span.start)
+    end_line, end_column = span.source.position(span.end)
+    return {"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column}

@@ -16,6 +16,7 @@ from netc import __version__, api, errors, render
 from netc.cli import terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
+from netc.elaborate.budget import DEEPEST_LIMIT, Limits
 from netc.elaborate.names import nearest
 from netc.graph import Graph
 
@@ -60,7 +61,13 @@ SearchOption = Annotated[
     typer.Option("--search", metavar="DIR", help="A further folder that `use` and file(...) may read; repeatable."),
 ]
 
+StdinOption = Annotated[
+    str | None,
+    typer.Option("--stdin-name", metavar="NAME", help="The file that standard input stands for, where - is checked."),
+]
+
 LARGEST_SEED = 2**32 - 1
+LIMITS = Limits()
 
 app = typer.Typer(
     help="A page of text becomes a network: checked, trained, exported, served.",
@@ -95,12 +102,57 @@ def check(
     form: FormatOption = None,
     json: JsonOption = False,
     search: SearchOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Check again whenever a file that was read changes.")] = False,
+    stdin_name: StdinOption = None,
+    max_bytes: Annotated[
+        int, typer.Option("--max-bytes", metavar="N", min=1, help="The largest file that is read.")
+    ] = LIMITS.bytes,
     max_nodes: Annotated[
-        int, typer.Option("--max-nodes", min=1, help="The largest net that is elaborated.")
-    ] = 1_000_000,
+        int, typer.Option("--max-nodes", metavar="N", min=1, help="The most layers and blocks of a text's nets.")
+    ] = LIMITS.nodes,
+    max_depth: Annotated[
+        int,
+        typer.Option(
+            "--max-depth",
+            metavar="N",
+            min=1,
+            max=DEEPEST_LIMIT,
+            help="Blocks, brackets, expressions in one another.",
+        ),
+    ] = LIMITS.depth,
+    max_imports: Annotated[
+        int, typer.Option("--max-imports", metavar="N", min=0, max=DEEPEST_LIMIT, help="Files that use one another.")
+    ] = LIMITS.imports,
+    max_steps: Annotated[
+        int, typer.Option("--max-steps", metavar="N", min=1, help="Expressions evaluated and stages applied.")
+    ] = LIMITS.steps,
 ) -> None:
-    """Check specs: syntax, names, shapes, sections and expected figures, before a tensor exists."""
-    run_check(spec, _form(form, json), search or (), max_nodes)
+    """Check specs, or - for standard input: syntax, names, shapes, sections and figures, before a tensor exists."""
+    limits = Limits(nodes=max_nodes, depth=max_depth, steps=max_steps, bytes=max_bytes, imports=max_imports)
+    if not watch:
+        run_check(spec, _form(form, json), search or (), limits, stdin_name)
+        return
+    from netc.cli.watch import watch as run_watch
+
+    if stdin_name is not None:
+        raise UsageFault("--stdin-name and --watch exclude each other")
+    run_watch(spec, _form(form, json), search or (), limits)
+
+
+@app.command(short_help="Put right what is wrong beyond doubt.")
+def fix(
+    spec: Annotated[list[str], typer.Argument(metavar="SPEC", help="Specs, or folders that hold some.")],
+    diff: Annotated[bool, typer.Option("--diff", help="Show what would change, and write nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where something would change.")] = False,
+    search: SearchOption = None,
+    stdin_name: StdinOption = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put right what is wrong beyond doubt, each edit checked before it is kept. - is standard input."""
+    from netc.cli.fix import run
+
+    run(spec, form=_form(form, json), search=search or (), diff=diff, check=check, stdin_name=stdin_name)
 
 
 @app.command()
@@ -267,20 +319,28 @@ def predict(context: typer.Context) -> None:
 @app.command()
 def explain(
     code: Annotated[str | None, typer.Argument(metavar="CODE", help="Such as N203; without one, all of them.")] = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Explain an error code, with an example and its fix."""
+    as_json = _form(form, json) == "json"
     known = errors.codes()
     if not known:
         raise UsageFault("the pages of the error codes are not there: install netc again")
+    if code is None and as_json:
+        terminal.out(render.as_json({"codes": {each: errors.title(each) for each in known}}))
+        return
     if code is None:
         for each in known:
-            title = (errors.page(each) or "").partition("\n")[0].removeprefix("# ")
-            terminal.out(title if each in title else f"{each}: {title}")
+            terminal.out(f"{each}: {errors.title(each)}")
         return
     page = errors.page(code.upper())
     if page is None:
         near = nearest(code.upper(), known)
         raise UsageFault(f"there is no page for {code}; {f'{near} ' if near else ''}`netc explain` lists all")
+    if as_json:
+        terminal.out(render.as_json({"code": code.upper(), "title": errors.title(code.upper()), "page": page}))
+        return
     terminal.out(page.rstrip())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,32 +10,87 @@ from typing import Any
 from netc import __version__, api, render
 from netc.cli.codes import INPUT, CodeError, UsageFault
 from netc.cli.terminal import err, flush, out, paint
+from netc.diagnostic import Diagnostic
 from netc.elaborate.budget import Limits
 from netc.errors import page
 from netc.graph import Graph
+from netc.syntax.parse import decode
 
-FORMATS = ("text", "json", "github", "sarif")
+STDIN = "<stdin>"
+"""What standard input is called where nothing else is said."""
 
 
-def check(specs: Sequence[str], form: str = "text", search: Sequence[Path] = (), max_nodes: int = 1_000_000) -> None:
+def check(
+    specs: Sequence[str],
+    form: str = "text",
+    search: Sequence[Path] = (),
+    limits: Limits | None = None,
+    stdin_name: str | None = None,
+) -> None:
     """Check specs and print what was found. Raises CodeError where something is wrong."""
-    limits = Limits(nodes=max_nodes)
-    checked = [api.check(target, search=search, limits=limits) for name in specs for target in _targets(name)]
+    checked = found(specs, search, limits, stdin_name)
+    show(checked, form)
+    if not all(c.ok for c in checked):
+        raise CodeError(INPUT)
+
+
+def found(
+    specs: Sequence[str],
+    search: Sequence[Path] = (),
+    limits: Limits | None = None,
+    stdin_name: str | None = None,
+) -> list[api.Checked]:
+    """What checks of specs, of the specs in folders, and of standard input (`-`) find."""
+    if stdin_name is not None and "-" not in specs:
+        raise UsageFault("--stdin-name names the text of standard input: check -")
+    if specs.count("-") > 1:
+        raise UsageFault("standard input can be read once")
+    checked: list[api.Checked] = []
+    for name in specs:
+        if name == "-":
+            checked.append(_standard_input(search, limits or Limits(), stdin_name))
+        else:
+            checked += (api.check(target, search=search, limits=limits) for target in targets(name))
+    return checked
+
+
+def _standard_input(search: Sequence[Path], limits: Limits, name: str | None) -> api.Checked:
+    source = decode(name or STDIN, standard_input(limits), limits.bytes)
+    if isinstance(source, Diagnostic):
+        return api.Checked(source.span.source.name, (source,), {}, ())
+    return api.check_text(source, stands_for(name), search=search, limits=limits)
+
+
+def standard_input(limits: Limits) -> bytes:
+    """What standard input holds, up to what a spec may."""
+    if sys.stdin is None:  # as it is where it was closed
+        raise UsageFault("standard input is closed")
+    return sys.stdin.buffer.read(limits.bytes + 1)
+
+
+def stands_for(name: str | None) -> Path | None:
+    """The file that the text of standard input stands for: what it uses lies beside it."""
+    if name is not None and ("\0" in name or not name):
+        raise UsageFault("--stdin-name is no name for a file")
+    return Path(name) if name is not None else None
+
+
+def show(checked: Sequence[api.Checked], form: str) -> None:
+    """Print what checks found."""
     findings = [d for c in checked for d in c.diagnostics]
     if form == "json":
-        out(render.as_json({"ok": all(c.ok for c in checked), "files": [_record(c) for c in checked]}))
+        out(render.as_json({"ok": all(c.ok for c in checked), "files": [record(c) for c in checked]}))
     elif form == "sarif":
-        out(render.sarif(findings, __version__))
+        out(render.sarif(findings, __version__, page))
     elif form == "github":
         for diagnostic in findings:
             out(render.github(diagnostic))
     else:
         _print(checked)
-    if not all(c.ok for c in checked):
-        raise CodeError(INPUT)
 
 
-def _targets(name: str) -> list[str]:
+def targets(name: str) -> list[str]:
+    """The specs that an argument names: itself, or those of a folder. Raises UsageFault where that holds none."""
     path, net = api.split(name)
     if net is not None or not api.is_folder(path):
         return [name]
@@ -89,7 +145,8 @@ def _print(checked: Sequence[api.Checked]) -> None:
                 err(f"note: {each.name}: net {net} takes arguments without a default, so only its variants are checked")
 
 
-def _record(checked: api.Checked) -> dict[str, Any]:
+def record(checked: api.Checked) -> dict[str, Any]:
+    """A check's result as JSON values."""
     nets: dict[str, Any] = {}
     for name in checked.nets:
         graph = checked.graphs.get(name)

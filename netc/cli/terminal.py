@@ -26,6 +26,23 @@ def err(text: str) -> None:
     _other(_clean(text))
 
 
+def verbatim(data: bytes) -> None:
+    """Write a file's bytes as the result, to a terminal without what would drive it. Raises as `out` does."""
+    with _at_output():
+        if sys.stdout.isatty():
+            sys.stdout.write(_encodable(_clean(data.decode("utf-8", "replace").replace("\r\n", "\n")), sys.stdout))
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+
+
+def clear() -> None:
+    """Begin at the top of an empty screen, where the result goes to a terminal. Raises as `out` does."""
+    if sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        with _at_output():
+            sys.stdout.write("\x1b[2J\x1b[H")  # ECMA-48: erase the screen, cursor to the top left
+
+
 def flush() -> None:
     """Send what is printed. Raises as `out` does."""
     with _at_output():

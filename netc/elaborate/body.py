@@ -5,6 +5,7 @@ from __future__ import annotations
 from netc.diagnostic import Diagnostics, Label, Span, cut
 from netc.elaborate import apply
 from netc.elaborate.budget import Stop
+from netc.elaborate.edits import renamed
 from netc.elaborate.expr import (
     Context,
     Poisoned,
@@ -172,6 +173,7 @@ def feed(frame: Frame, name: t.Name, current: tuple[Value, ...]) -> None:
                 f"the net has no output `{name.text}`",
                 span,
                 help=nearest(name.text, frame.output_names) or f"declare it: output {name.text}: f32[N, ...]",
+                edit=renamed(span, name.text, frame.output_names),
             )
         return
     if len(current) != 1 and name.text not in frame.outputs:
@@ -402,7 +404,8 @@ def _unknown_stage(frame: Frame, call: t.Call, bound: bool) -> None:
     help_ = nearest(name, known) or "netc's layers: " + ", ".join(kinds())
     if help_.startswith("netc calls it"):
         help_ += _translated(frame, call, help_.split("`")[1])
-    frame.report("N110", f"no layer or block is called `{name}`", frame.span(call.name), help=help_)
+    where = frame.span(call.name)
+    frame.report("N110", f"no layer or block is called `{name}`", where, help=help_, edit=renamed(where, name, known))
 
 
 def _translated(frame: Frame, call: t.Call, kind: str) -> str:
@@ -424,12 +427,13 @@ def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path
         cls = find(merge or "")
         if cls is None or not cls.merges:
             what = "is no layer" if cls is None else "takes one value"
+            merges = [k for k in kinds() if (c := find(k)) and c.merges] + [*MERGES]
             frame.report(
                 "N110",
                 f"`{fork.merge.text} {{ ... }}` joins arms; `{fork.merge.text}` {what}",
                 frame.span(fork.merge),
-                help=nearest(fork.merge.text, [k for k in kinds() if (c := find(k)) and c.merges] + [*MERGES])
-                or "merges: add, sub, mul, maximum, concat, skip, inception",
+                help=nearest(fork.merge.text, merges) or "merges: add, sub, mul, maximum, concat, skip, inception",
+                edit=renamed(frame.span(fork.merge), fork.merge.text, merges),
             )
             return (_poison(frame, fork),)
     values: list[Value] = []

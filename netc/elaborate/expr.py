@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
-from netc.diagnostic import Diagnostic, Diagnostics
+from netc.diagnostic import Diagnostic, Diagnostics, Edit
+from netc.elaborate.edits import meant
 from netc.elaborate.files import Env, Unit, allowed
 from netc.elaborate.names import nearest
 from netc.elaborate.values import (
@@ -63,7 +64,9 @@ def evaluate(expr: t.Expr, ctx: Context) -> Value:
         ctx.unit.budget.spend(1 + cost, (ctx.unit.file, expr))
         return _evaluate(expr, ctx)
     except Wrong as wrong:
-        ctx.found.add(Diagnostic(wrong.code, str(wrong), ctx.unit.span(expr), help=wrong.help))
+        where = ctx.unit.span(expr)
+        edit = Edit(where, wrong.instead) if wrong.instead else None
+        ctx.found.add(Diagnostic(wrong.code, str(wrong), where, help=wrong.help, edit=edit))
         raise Poisoned from wrong
 
 
@@ -134,13 +137,16 @@ def _name(path: t.Path, ctx: Context) -> Value:
         return LayerValue(name, (), ctx.unit.span(path))
     if ctx.unsure or ctx.unit.unsure:
         raise Poisoned
+    if name in ("True", "False", "None"):
+        help_ = f"write {name.lower()}" if name != "None" else "leave the argument out"
+        instead = name.lower() if name != "None" else ""
+        raise Wrong("N111", f"`{name}` is no parameter, `let`, layer or block here", help_, instead)
     known = [*ctx.env.known(), *(ctx.words or ())]
     help_ = nearest(name, known if ctx.words else [*known, *ctx.unit.blocks, *kinds()])
     if not help_ and ctx.words:
         help_ = f"its words are {', '.join(sorted(ctx.words))}"
-    elif not help_ and name in ("True", "False", "None"):
-        help_ = f"write {name.lower()}" if name != "None" else "leave the argument out"
-    raise Wrong("N111", f"`{name}` is no parameter, `let`, layer or block here", help_)
+    instead = meant(name, known if ctx.words else [*known, *ctx.unit.blocks, *kinds()])
+    raise Wrong("N111", f"`{name}` is no parameter, `let`, layer or block here", help_, instead)
 
 
 def _binary(expr: t.Binary, ctx: Context) -> Value:

@@ -275,9 +275,10 @@ class Files:
 
                 known = [*other.blocks, *other.nets]
                 help_ = nearest(name.text, known) or f"it defines {', '.join(known[:8]) or 'nothing'}"
-                self.found.add(
-                    Diagnostic("N153", f"`{use.path.value}` defines no `{name.text}`", unit.span(name), help=help_)
-                )
+                from netc.elaborate.edits import renamed
+
+                message, span = f"`{use.path.value}` defines no `{name.text}`", unit.span(name)
+                self.found.add(Diagnostic("N153", message, span, help=help_, edit=renamed(span, name.text, known)))
                 unit.unsure = True
         return list(use.names)
 
@@ -361,20 +362,23 @@ def check_default(statement: t.Default, unit: Unit, found: Diagnostics) -> None:
     name = statement.call.name
     cls = find(name.text)
     if cls is None:
+        from netc.elaborate.edits import renamed
         from netc.elaborate.names import nearest
         from netc.ops import kinds
 
         said = "a block" if name.text in unit.blocks else "no layer"
         message = f"`default` is for layers; `{name.text}` is {said}"
-        found.add(Diagnostic("N110", message, unit.span(name), help=nearest(name.text, kinds())))
+        edit = renamed(unit.span(name), name.text, kinds()) if name.text not in unit.blocks else None
+        found.add(Diagnostic("N110", message, unit.span(name), help=nearest(name.text, kinds()), edit=edit))
         return
     for arg in statement.call.args:
         if arg.name is not None and arg.name.text not in (*cls.model_fields, *cls.values):
-            from netc.elaborate.layers import unknown
+            from netc.elaborate.layers import Finding, argument_meant, unknown
 
-            message = f"`{cls.kind}` takes no `{arg.name.text}`"
-            help_ = unknown(cls, arg.name.text, [], 1)
-            found.add(Diagnostic("N120", message, unit.span(arg.name), help=help_))
+            name, where = arg.name.text, unit.span(arg.name)
+            help_ = unknown(cls, name, [], 1)
+            said = Finding("N120", name, f"`{cls.kind}` takes no `{name}`", help_, argument_meant(cls, name))
+            found.add(Diagnostic(said.code, said.message, where, help=said.help, edit=said.edit(where)))
 
 
 def allowed(name: str, span: Span, found: Diagnostics) -> bool:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from netc.diagnostic import Diagnostic, Diagnostics, Span
+from netc.diagnostic import Diagnostic, Diagnostics, Edit, Span
+from netc.elaborate.edits import renamed
 from netc.elaborate.expr import Context, Poisoned, evaluate
 from netc.elaborate.files import Env, Unit
 from netc.elaborate.layers import Finding, validate
@@ -73,8 +74,8 @@ class Reader:
     def __init__(self, found: Diagnostics, what: str) -> None:
         self.found, self.what = found, what
 
-    def wrong(self, code: str, message: str, where: Span, help: str = "") -> None:
-        self.found.add(Diagnostic(code, message, where, help=help))
+    def wrong(self, code: str, message: str, where: Span, help: str = "", edit: Edit | None = None) -> None:
+        self.found.add(Diagnostic(code, message, where, help=help, edit=edit))
 
     def model(
         self,
@@ -95,7 +96,8 @@ class Reader:
     def finding(self, finding: Finding, places: Mapping[str, Span], keys: Mapping[str, Span], fallback: Span) -> None:
         code = "N170" if finding.code == "N120" else "N171"
         table = keys if finding.code == "N120" else places
-        self.wrong(code, finding.message, table.get(finding.at or "", fallback), finding.help)
+        where = table.get(finding.at or "", fallback)
+        self.wrong(code, finding.message, where, finding.help, finding.edit(where))
 
     def call(self, value: Value, choices: Mapping[str, type[_M]], where: Span, what: str) -> _M | None:
         """One of several calls, such as `sgd(lr = 0.05)`."""
@@ -111,6 +113,7 @@ class Reader:
                 f"no {what} is called `{value.name}` in this version",
                 where,
                 nearest(value.name, choices) or f"there are {', '.join(choices)}",
+                renamed(where._replace(end=where.start + len(value.name)), value.name, choices),
             )
             return None
         values: dict[str, Any] = {}
@@ -218,6 +221,7 @@ def _output(reader: Reader, name: str, labels: Labels, where: Span) -> bool:
         f"the net has no output `{name}`",
         where,
         nearest(name, labels.outputs) or f"its outputs are {', '.join(labels.outputs)}",
+        renamed(where._replace(start=where.end - len(name)), name, labels.outputs),
     )
     return False
 
@@ -229,6 +233,7 @@ def _label(reader: Reader, name: str, labels: Labels, where: Span) -> None:
             f"the net has no label `{name}`",
             where,
             nearest(name, labels.paths) or "a key names a label of the net",
+            renamed(where._replace(start=where.end - len(name)), name, labels.paths),
         )
 
 

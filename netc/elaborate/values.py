@@ -96,11 +96,14 @@ Value: TypeAlias = int | float | bool | str | Items | Size | LayerValue | BlockV
 
 
 class Wrong(Exception):
-    """An expression cannot be evaluated: code, message, help. The evaluator adds the place."""
+    """An expression cannot be evaluated: code, message, help. The evaluator adds the place.
 
-    def __init__(self, code: str, message: str, help: str = "") -> None:
+    `instead` is what was meant beyond doubt, and may be put in the place of the whole expression.
+    """
+
+    def __init__(self, code: str, message: str, help: str = "", instead: str = "") -> None:
         super().__init__(message)
-        self.code, self.message, self.help = code, message, help
+        self.code, self.message, self.help, self.instead = code, message, help, instead
 
 
 def key(value: object) -> object:

@@ -15,6 +15,11 @@ def page(code: str) -> str | None:
         return None
 
 
+def title(code: str) -> str:
+    """What a code stands for: its page's first line, without the code."""
+    return (page(code) or "").partition("\n")[0].removeprefix("# ").removeprefix(f"{code}: ")
+
+
 def codes() -> list[str]:
     """Every code that has a page, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.md"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import cast
 
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from netc.diagnostic import Diagnostic, Source, Span
+from netc.diagnostic import Diagnostic, Edit, Source, Span
 from netc.syntax.build import Refused
 from netc.syntax.mistakes import advice, pasted
 from netc.syntax.parse import LANGUAGE, empty, read, too_large
@@ -103,7 +104,27 @@ def _said(source: Source, text: str, error: UnexpectedInput | Refused) -> Diagno
         return Diagnostic(error.code, error.message, Span(source, error.start, error.end), help=error.help)
     start, found, accepts = _stopped(text, error)
     said = advice(text, start, found, accepts)
-    return Diagnostic("N101", said.message, Span(source, start, start + max(1, len(found))), help=said.help)
+    span = Span(source, start, start + max(1, len(found)))
+    return Diagnostic("N101", said.message, span, help=said.help, edit=_edit(source, start, found, accepts))
+
+
+def _edit(source: Source, start: int, found: str, accepts: set[str]) -> Edit | None:
+    """What puts a slip of the pen right beyond doubt: other quotes, a `;` at a line's end, `===`, a comma left out."""
+    line = source.text[start:].partition("\n")[0]
+    before = source.text[:start].rpartition("\n")[2]
+    close = {"'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019"}.get(found)
+    if close is not None:
+        inside, closed, _ = line[1:].partition(close)
+        plain = closed and inside.isprintable() and not set(inside) & set("\"\\'\u201c\u201d")
+        return Edit(Span(source, start, start + len(inside) + 2), f'"{inside}"') if plain else None
+    if found == ";" and re.fullmatch(r";\s*(#.*)?", line):
+        return Edit(Span(source, start, start + 1), "")
+    if found == "=" and before.endswith("=="):
+        return Edit(Span(source, start, start + 1), "")
+    argument = re.match(r"[A-Za-z_]\w*\s*=(?!=)", line)
+    if argument and "COMMA" in accepts and "RPAR" in accepts and re.search(r"[\w\])\"]\s+$", before):
+        return Edit(Span(source, start - len(before) + len(before.rstrip()), start), ", ")
+    return None
 
 
 def _stopped(text: str, error: UnexpectedInput) -> tuple[int, str, set[str]]:
