@@ -128,7 +128,7 @@ def _argument(cls: type[BaseModel], loc: tuple[int | str, ...]) -> str:
 
 def unknown(cls: type[BaseModel], name: str, missing: list[str], many: int) -> str:
     """What to do about an argument that nobody takes."""
-    takes = [n for n in cls.model_fields if n != "kind"]
+    takes = _takes(cls)
     foreign = cast("dict[str, str]", getattr(cls, "foreign", {})).get(name, "")
     if foreign:
         return f"netc calls it `{foreign}`" if foreign in takes else foreign
@@ -138,6 +138,12 @@ def unknown(cls: type[BaseModel], name: str, missing: list[str], many: int) -> s
     if not near and many == 1 and len(missing) == 1:
         near = f"did you mean `{missing[0]}`?"
     return near or (f"it takes {', '.join(takes)}" if takes else "it takes no arguments")
+
+
+def _takes(cls: type[BaseModel]) -> list[str]:
+    """The names of a model's fields, and of the values that a layer takes as arguments."""
+    values = cls.values if issubclass(cls, Layer) else ()
+    return [*(n for n in cls.model_fields if n != "kind"), *values]
 
 
 def _renamed(cls: type[BaseModel], name: str, values: dict[str, Value], missing: list[str], many: int) -> str:
@@ -153,7 +159,7 @@ def _renamed(cls: type[BaseModel], name: str, values: dict[str, Value], missing:
 
 def argument_meant(cls: type[BaseModel], name: str) -> str:
     """The argument that was meant beyond doubt by one that nobody takes, or nothing."""
-    takes = [n for n in cls.model_fields if n != "kind"]
+    takes = _takes(cls)
     foreign = cast("dict[str, str]", getattr(cls, "foreign", {})).get(name, "")
     return foreign if foreign in takes else meant(name, takes)
 

@@ -140,3 +140,35 @@ def test_an_output_is_no_value() -> None:
         "output y", "output z: f32[N, 8, 32, 32] output y"
     )
     refused(text, "N111")
+
+
+def test_like_takes_a_value_by_its_label() -> None:
+    head = "block b() { inner: conv(8, k=1, stride=2) -> relu }"
+    chains = "from image -> a: b from image -> crop(like = a.inner, offset = 3) -> upsample(like = image)"
+    graph = admitted(net(f"{chains} -> gap -> up: upsample(like = a) -> upsample(2) -> conv(8, k=1) => y", head=head))
+    assert inputs(graph, "up") == ("gap", "a.relu")
+    assert inputs(graph, "crop") == ("image", "a.inner")
+    assert inputs(graph, "upsample") == ("crop", "image")
+    assert shapes(graph)["crop"] == "3x16x16"
+
+
+def test_like_reads_its_value() -> None:
+    # `small` has no other reader, and none is missed.
+    chains = "from image -> small: maxpool(k=2) from image -> crop(like = small) -> upsample(2) -> conv(8, k=1) => y"
+    assert inputs(admitted(net(chains)), "crop") == ("image", "small")
+
+
+def test_like_takes_a_label_that_is_there() -> None:
+    refused(net("from image -> crop(like = §smaller) -> conv(8, k=1) => y"), "N111")
+    refused(net("from image -> crop(like = §2) -> conv(8, k=1) => y"), "N122")
+
+
+def test_like_is_given_once_and_by_its_name() -> None:
+    chain = "from image -> small: maxpool(k=2) from image -> crop(%s) -> conv(8, k=1) => y"
+    refused(net(chain % "like = small, §like = image"), "N124")
+    refused(net("from image -> crop(§lke = image) -> conv(8, k=1) => y"), "N120", says="did you mean `like`?")
+
+
+def test_a_size_that_does_not_fit_is_shown_at_like() -> None:
+    chain = "from image -> small: maxpool(k=2) -> crop(like = §image) -> conv(8, k=1) => y"
+    refused(net(chain), "N223", says="cuts 32x32 out of 16x16, and 32 is more than 16")
