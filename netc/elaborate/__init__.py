@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,6 +42,18 @@ def _deep(depth: int) -> Generator[None]:
         sys.setrecursionlimit(before)
 
 
+@contextmanager
+def _uncollected() -> Generator[None]:
+    # What a check builds lives until its end: to search it for garbage meanwhile, again and again, finds none.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def elaborate(
     source: Source,
     path: Path | None,
@@ -61,7 +74,7 @@ def elaborate(
         found, budget, root if root is not None else (path.parent if path is not None else None), search, texts
     )
     done = Elaborated(files=files.sources)
-    with _deep(budget.limits.depth), suppress(Stop):
+    with _uncollected(), _deep(budget.limits.depth), suppress(Stop):
         unit = files.open(source, path.resolve() if path is not None else None)
         own = {n: d for n, d in unit.nets.items() if d.unit is unit}
         done.nets.update((n, isinstance(d.tree, t.Variant)) for n, d in own.items())
