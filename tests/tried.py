@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from textwrap import fill
+from typing import TYPE_CHECKING
 
-from netc.op import Layer
-from netc.tensor import TensorType
+if TYPE_CHECKING:  # conftest reads this file, and most tests need no layer
+    from netc.op import Layer
+    from netc.tensor import TensorType
 
 _tried: dict[str, set[int]] = {}
 

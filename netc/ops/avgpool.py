@@ -70,8 +70,9 @@ class Avgpool(Layer):
             **unlike(one(w.k), stride=one(w.stride)),
             **unlike(0, padding=one([p for p, _ in w.pads])),
             **unlike(False, ceil_mode=self.round == "ceil"),
-            **unlike(True, count_include_pad=self.count_pad),
         }
+        if any(p for p, _ in w.pads):
+            words["count_include_pad"] = self.count_pad  # said even where it is torch's default: it is not ONNX's
         return call(f"F.avg_pool{xs[0].rank}d", one(w.k), **words)
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
