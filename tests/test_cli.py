@@ -8,6 +8,8 @@ import gc
 import hashlib
 import json
 import os
+import queue
+import re
 import resource
 import signal
 import subprocess
@@ -34,7 +36,7 @@ from tests.processes import netc as process
 TINY = """net Tiny(classes = 2) {
   input  image: f32[N, 1, 8, 8] { scale = 1/255 }
   output kind: f32[N, classes] { labels = ["dark", "light"], decode = softmax }
-  from image -> c1: conv(1, k=3) -> b1: bn -> relu -> flatten -> f1: fc(classes) => kind
+  from image -> c1: conv(1, k=3, bias=true) -> b1: bn -> relu -> flatten -> f1: fc(classes) => kind
 }
 train Tiny {
   loss.kind = cross_entropy(), metric.kind = [accuracy]
@@ -107,7 +109,7 @@ def names(folder: Path) -> set[str]:
 
 def test_help_names_every_command_and_option(run_netc: Netc) -> None:
     assert run_netc("--help") == 0
-    for command in ("check", "build", "train", "predict", "explain"):
+    for command in ("check", "fix", "build", "train", "predict", "explain"):
         assert f"\n  {command}" in run_netc.out
     assert "..." not in run_netc.out.partition("Commands:")[2]  # every summary is whole
     assert run_netc.err == ""
@@ -119,10 +121,13 @@ def test_help_names_every_command_and_option(run_netc: Netc) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("check", ["SPEC[:NET]", "--format <text|json|github|sarif>", "[default: (text)]", "--json", "--max-nodes"]),
+        ("check", ["SPEC[:NET]", "--format <text|json|github|sarif>", "[default: (text)]", "--json", "--watch"]),
+        ("check", ["--max-bytes", "8388608", "--max-nodes", "1000000", "--max-depth", "200", "1<=x<=1000"]),
+        ("check", ["--max-imports", "16", "--max-steps", "10000000", "--stdin-name"]),
+        ("fix", ["SPEC", "--diff", "--check", "--stdin-name", "--format <text|json>"]),
         ("build", ["-o, --out", "(NET.onnx, or - with --emit torch)", "--opset", "(the spec's, or 20)", "--init SEED"]),
         ("train", ["--data", "(NET.safetensors)", "(the spec's)", "[default: auto]", "[default: 1%]", "idx:DIR"]),
-        ("explain", ["CODE"]),
+        ("explain", ["CODE", "--json"]),
         ("predict", ["MODEL", "IMAGE", "--top", "--device"]),
     ],
 )
@@ -155,6 +160,12 @@ def test_without_a_command_the_help_is_shown(run_netc: Netc) -> None:
         (["check", "tiny.cnn", "--format", "yaml"], "'yaml' is not one of"),
         (["check", "tiny.cnn", "--json", "--format", "sarif"], "--json and --format sarif exclude each other"),
         (["check", "tiny.cnn", "--max-nodes", "0"], "--max-nodes"),
+        (["check", "tiny.cnn", "--max-depth", "1001"], "--max-depth"),
+        (["check", "tiny.cnn", "--stdin-name", "a.cnn"], "--stdin-name names the text of standard input"),
+        (["check", "-", "-"], "standard input can be read once"),
+        (["check", "-", "--watch"], "standard input does not change"),
+        (["check", "tiny.cnn:Tinny", "--watch"], "did you mean `Tiny`?"),
+        (["check", ".", "--watch"], "./ holds no .cnn file"),
         (["check", "."], "./ holds no .cnn file"),
         (["check", "tiny.cnn:Tinny"], "tiny.cnn has no net `Tinny`: did you mean `Tiny`?"),
         (["check", "tiny.cnn:"], "tiny.cnn has no net ``: its net is Tiny"),
@@ -218,7 +229,8 @@ def test_completion_can_be_shown_and_completes(here: Path) -> None:
     shown = run("bash", "-c", f'"{sys.executable}" -m netc --show-completion bash', cwd=here)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "complete -o default -F _netc_completion netc" in shown.stdout
-    words: dict[str, str] = {"netc ch": "check", "netc build --em": "--emit", "netc build a.cnn --emit t": "torch"}
+    words = {"netc ch": "check", "netc fi": "fix", "netc check --wa": "--watch"}
+    words |= {"netc build --em": "--emit", "netc build a.cnn --emit t": "torch"}
     for line, completed in words.items():
         last = str(len(line.split()) - 1)
         done = process(_NETC_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=last, cwd=here)
@@ -267,12 +279,12 @@ def test_check_of_wrong_specs_ends_with_1_and_shows_every_finding(run_netc: Netc
         " 2 |   input  image: f32[N, 1, 8, 8] { scale = 1/255 }\n"
         "   |                 --------------- 1x8x8 comes from here\n"
         "  ...\n"
-        " 4 |   from image -> c1: conv(1, k=33) -> b1: bn -> rlu -> flatten -> f1: fc(classes) => kind\n"
+        " 4 |   from image -> c1: conv(1, k=33, bias=true) -> b1: bn -> rlu -> flatten -> f1: fc(classes) => kind\n"
         "   |                               ^^\n"
         "   = help: the smallest padding that fits is pad=13\n"
         "\n"
         "error[N110]: no layer or block is called `rlu`\n"
-        "  --> wrong.cnn:4:48\n"
+        "  --> wrong.cnn:4:59\n"
     )
     assert run_netc.out.endswith(
         "error[N100]: nowhere.cnn cannot be read: no such file or directory\n"
@@ -297,7 +309,8 @@ def test_check_says_which_page_says_more(
 
 
 def test_check_notes_a_net_that_waits_for_arguments(run_netc: Netc, here: Path) -> None:
-    (here / "a.cnn").write_text(SEVERAL.replace("net One", "net One(c)") + "net Three = One(3)\n")
+    text = SEVERAL.replace("net One", "net One(c)").replace("N, 1]", "N, c]").replace("fc(1)", "fc(c)")
+    (here / "a.cnn").write_text(text + "net Three = One(3)\n")
     note = "note: a.cnn: net One takes arguments without a default, so only its variants are checked\n"
     assert run_netc("check", "a.cnn") == 0
     assert run_netc.err == note
@@ -353,7 +366,7 @@ def test_check_for_github(run_netc: Netc, here: Path) -> None:
         "::error file=wrong.cnn,line=4,col=31,title=netc N203::a 33x33 kernel does not fit in an 8x8 image with pad 0"
         "%0Ahelp: the smallest padding that fits is pad=13"
     )
-    assert second.startswith("::error file=wrong.cnn,line=4,col=48,title=netc N110::")
+    assert second.startswith("::error file=wrong.cnn,line=4,col=59,title=netc N110::")
     assert run_netc("check", "tiny.cnn", "--format", "github") == 0
     assert run_netc.out == ""
 
@@ -369,9 +382,216 @@ def test_check_as_sarif(run_netc: Netc, here: Path) -> None:
     assert region == {"startLine": 4, "startColumn": 31, "endLine": 4, "endColumn": 33}
 
 
+def test_check_bounds_the_bytes_of_a_file(run_netc: Netc, here: Path) -> None:
+    size = len(TINY.encode())
+    assert run_netc("check", "tiny.cnn", "--max-bytes", str(size)) == 0
+    assert run_netc("check", "tiny.cnn", "--max-bytes", str(size - 1)) == 1
+    assert "error[N104]" in run_netc.out
+    assert f"{size - 1:,} bytes" in run_netc.out
+    assert "raise the limit with --max-bytes" in run_netc.out
+
+
 def test_check_bounds_the_nodes(run_netc: Netc, here: Path) -> None:
     assert run_netc("check", "tiny.cnn", "--max-nodes", "5") == 0
     assert run_netc("check", "tiny.cnn", "--max-nodes", "4") == 1
+    assert "error[N160]" in run_netc.out
+    assert "raise the limit with --max-nodes" in run_netc.out
+
+
+def test_check_bounds_the_depth_of_blocks_and_of_brackets(run_netc: Netc, here: Path) -> None:
+    # b0 to b300 inside one another are 301 deep; the text's own brackets are few.
+    blocks = "".join(f"block b{i}() {{ _: b{i + 1} }}\n" for i in range(300)) + "block b300() { a: fc(3) }\n"
+    net = "net A {\n input x: f32[N, 3]\n output y: f32[N, 3]\n from x -> b0 => y\n}\n"
+    (here / "blocks.cnn").write_text(blocks + net.replace("b0", "_: b0"))
+    # The net's braces, and 300 within.
+    (here / "braces.cnn").write_text(net.replace("b0", "{" * 300 + "relu" + "}" * 300))
+    for name, code, enough in (("blocks.cnn", "N162", 301), ("braces.cnn", "N105", 301)):
+        for depth, options in ((200, []), (enough - 1, ["--max-depth", str(enough - 1)])):
+            assert run_netc("check", name, *options) == 1
+            assert f"error[{code}]" in run_netc.out
+            assert f"deeper than {depth}\n" in run_netc.out
+            assert "--max-depth" in run_netc.out.partition("help: ")[2]
+        assert run_netc("check", name, "--max-depth", str(enough)) == 0, run_netc.out
+
+
+def test_check_bounds_how_deep_files_use_one_another(run_netc: Netc, here: Path) -> None:
+    for i in range(4):
+        (here / f"f{i}.cnn").write_text(f'use "f{i + 1}.cnn" (b{i + 1})\nblock b{i}() {{ b{i + 1} }}\n')
+    (here / "f4.cnn").write_text("block b4() { relu }\n")
+    assert run_netc("check", "f0.cnn", "--max-imports", "4") == 0
+    assert run_netc("check", "f0.cnn", "--max-imports", "3") == 1
+    assert "error[N154]: files use each other deeper than 3\n" in run_netc.out
+    assert "raise the limit with --max-imports" in run_netc.out
+
+
+def test_check_bounds_the_steps(run_netc: Netc, here: Path) -> None:
+    assert run_netc("check", "tiny.cnn", "--max-steps", "1000") == 0
+    assert run_netc("check", "tiny.cnn", "--max-steps", "3") == 1
+    assert "error[N163]: checking this text takes more than 3 steps" in run_netc.out
+    assert "raise the limit with --max-steps" in run_netc.out
+
+
+# --- check: standard input
+
+
+def test_check_reads_standard_input(here: Path) -> None:
+    def piped(data: bytes, *options: str) -> tuple[int, str]:
+        command = [*NETC, "check", "-", *options]
+        done = subprocess.run(command, input=data, capture_output=True, check=False, cwd=here, env=environment())
+        return done.returncode, done.stdout.decode()
+
+    assert piped(TINY.encode()) == (0, "<stdin>  Tiny  86 parameters  396 MACs  ok\n")
+    code, out = piped(b"\xef\xbb\xbf" + WRONG.encode(), "--stdin-name", "nets/a.cnn")
+    assert code == 1
+    assert "--> nets/a.cnn:4:" in out
+    used = b'use "trunk.cnn" (trunk)\n' + TINY.replace("c1: conv(1, k=3, bias=true)", "t: trunk(1)").encode()
+    assert used.count(b"trunk(1)") == 1
+    code, out = piped(used)
+    assert code == 1
+    assert "error[N150]: a text without a file cannot read" in out
+    (here / "nets").mkdir()
+    (here / "nets" / "trunk.cnn").write_text("block trunk(c) { conv(c, k=3, bias=true) }\n")
+    assert piped(used, "--stdin-name", "nets/a.cnn")[0] == 0
+    assert piped(b"\0", "--format", "github")[1].startswith("::error file=<stdin>,line=1,col=1,title=netc N103::")
+    assert piped(b"x" * 100, "--max-bytes", "99")[1].startswith("error[N104]")
+
+
+def test_check_of_a_closed_standard_input(here: Path) -> None:
+    done = run("bash", "-c", f'"{sys.executable}" -m netc check - <&-', cwd=here)
+    assert (done.returncode, done.stderr) == (2, "error: standard input is closed\n")
+
+
+# --- check --watch
+
+
+class Watching:
+    """`netc check --watch ...` as a process; what it prints is waited for, never slept for."""
+
+    def __init__(self, here: Path, *arguments: str, **changes: str) -> None:
+        command = [*NETC, "check", "--watch", *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=here, env=environment(**changes), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def until(self, words: str) -> str:
+        """What it prints up to a line with these words. Raises queue.Empty when none comes."""
+        seen = ""
+        while words not in seen:
+            seen += self.lines.get(timeout=60)
+        return seen
+
+    def __enter__(self) -> "Watching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def test_watch_checks_again_when_the_spec_what_it_uses_or_its_labels_change(here: Path) -> None:
+    (here / "trunk.cnn").write_text("block trunk(c) { conv(c, k=3, bias=true) }\n")
+    (here / "labels.txt").write_text("dark\nlight\n")
+    text = 'use "trunk.cnn" (trunk)\n' + TINY.replace("c1: conv(1, k=3, bias=true)", "t: trunk(1)")
+    text = text.replace('["dark", "light"]', 'file("labels.txt")')
+    (here / "a.cnn").write_text(text)
+    with Watching(here, "a.cnn") as watching:
+        first = watching.until("Ctrl-C ends")
+        assert "a.cnn  Tiny  86 parameters  396 MACs  ok\n" in first
+        assert re.search(r"^\d\d:\d\d:\d\d checked in \d+\.\d\d s; watching 3 files, Ctrl-C ends$", first, re.MULTILINE)
+        assert "\x1b" not in first  # no terminal
+        for name, before, after, says in (
+            ("a.cnn", "fc(classes)", "fc(3)", "error[N305]"),
+            ("a.cnn", "fc(3)", "fc(classes)", "ok\n"),
+            ("trunk.cnn", "k=3", "k=33", "error[N203]"),
+            ("trunk.cnn", "k=33", "k=3", "ok\n"),
+            ("labels.txt", "light\n", "light\nother\n", "error[N181]"),
+        ):
+            (here / name).write_text((here / name).read_text().replace(before, after))
+            seen = watching.until("Ctrl-C ends")
+            assert f" {name} changed: checked in " in seen
+            assert says in seen
+        watching.process.send_signal(signal.SIGINT)
+        assert watching.process.wait(60) == 130
+
+
+def test_watch_outlives_a_file_that_is_replaced_and_one_that_goes(here: Path) -> None:
+    with Watching(here, "tiny.cnn", "--json") as watching:
+        watching.until("Ctrl-C ends")
+        # As editors do it: away for a moment, then back under its name.
+        (here / "tiny.cnn").rename(here / "tiny.bak")
+        (here / "new").write_text(WRONG)
+        (here / "new").rename(here / "tiny.cnn")
+        seen = watching.until("Ctrl-C ends")
+        assert json.loads(seen.splitlines()[0])["files"][0]["diagnostics"][0]["code"] == "N203"
+        (here / "tiny.cnn").unlink()
+        seen = watching.until("Ctrl-C ends")
+        assert json.loads(seen.splitlines()[0])["files"][0]["diagnostics"][0]["code"] == "N100"
+        (here / "tiny.cnn").write_text(TINY)
+        assert json.loads(watching.until("Ctrl-C ends").splitlines()[0])["ok"]
+        watching.process.terminate()
+        assert watching.process.wait(60) == 143
+
+
+def test_watch_of_a_folder_sees_new_specs_and_waits_where_none_is_left(here: Path) -> None:
+    (here / "nets").mkdir()
+    (here / "nets" / "a.cnn").write_text(TINY)
+    with Watching(here, "nets") as watching:
+        assert "watching 1 file," in watching.until("Ctrl-C ends")
+        (here / "nets" / "b.cnn").write_text(TINY)
+        seen = watching.until("Ctrl-C ends")
+        assert "nets/b.cnn  Tiny" in seen
+        assert " nets/b.cnn changed: " in seen
+        for name in ("a.cnn", "b.cnn"):
+            (here / "nets" / name).unlink()
+        watching.until("error: nets holds no .cnn file")
+        watching.until("Ctrl-C ends")
+        (here / "nets" / "c.cnn").write_text(TINY)
+        assert "nets/c.cnn  Tiny" in watching.until("Ctrl-C ends")
+
+
+def test_watch_sees_a_used_file_that_was_not_there(here: Path) -> None:
+    (here / "a.cnn").write_text(
+        'use "trunk.cnn" (trunk)\n' + TINY.replace("c1: conv(1, k=3, bias=true)", "t: trunk(1)")
+    )
+    with Watching(here, "a.cnn") as watching:
+        assert "error[N150]" in watching.until("Ctrl-C ends")
+        (here / "trunk.cnn").write_text("block trunk(c) { conv(c, k=3, bias=true) }\n")
+        seen = watching.until("Ctrl-C ends")
+        assert "a.cnn  Tiny  86 parameters" in seen
+        assert " trunk.cnn changed: " in seen
+
+
+def test_watch_clears_a_terminals_screen_before_each_result(here: Path) -> None:
+    leader, follower = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [*NETC, "check", "--watch", "tiny.cnn"], cwd=here, env=environment(), stdout=follower, stderr=follower
+        )
+        os.close(follower)
+        seen = b""
+        for _ in range(2):
+            shown = b""
+            while b"Ctrl-C ends" not in shown:
+                shown += os.read(leader, 4096)  # pytest's own timeout is the deadline
+            seen += shown
+            (here / "tiny.cnn").write_text(WRONG)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert seen.count(b"\x1b[2J\x1b[H") == 2
+        assert seen.startswith(b"\x1b[2J\x1b[H")
+    finally:
+        os.close(leader)
 
 
 def test_check_searches_further_folders(run_netc: Netc, here: Path) -> None:
@@ -636,6 +856,12 @@ def test_explain_prints_pages(run_netc: Netc, here: Path, monkeypatch: pytest.Mo
     for code in ("N203", "n203"):
         assert run_netc("explain", code) == 0
         assert run_netc.out == "# N203: the kernel does not fit\n\nBoth numbers – é.\n"
+    page = {"schema": 1, "code": "N203", "title": "the kernel does not fit"}
+    assert run_netc.json("explain", "n203", "--json") == {
+        **page, "page": "# N203: the kernel does not fit\n\nBoth numbers – é.\n\n"
+    }  # fmt: skip
+    titles = {"N203": "the kernel does not fit", "N301": "shapes differ"}
+    assert run_netc.json("explain", "--format", "json") == {"schema": 1, "codes": titles}
     for code in ("N999", "../N203", "x" * 300):
         assert run_netc("explain", code) == 2
         assert run_netc.out == ""

@@ -2,11 +2,11 @@
 
 import json
 from textwrap import dedent
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from netc import render
+from netc import api, errors, render
 from netc.diagnostic import Diagnostic, Edit, Label, Source, Span
 
 SPEC = Source(
@@ -411,6 +411,7 @@ def test_sarif_is_a_log_that_code_scanning_takes() -> None:
     assert run["tool"] == {"driver": {"name": "netc", "version": "1.2.3", "rules": [{"id": "N203"}, {"id": "W301"}]}}
     assert run["results"][0] == {
         "ruleId": "N203",
+        "ruleIndex": 0,
         "level": "error",
         "message": {"text": "does not fit\nhelp: pad=13"},
         "locations": [
@@ -435,6 +436,117 @@ def test_sarif_is_a_log_that_code_scanning_takes() -> None:
     assert run["results"][1]["level"] == "warning"
     assert place["artifactLocation"] == {"uri": "my%20nets/%C3%A9.cnn"}  # a URI, not a path
     assert "relatedLocations" not in run["results"][2]
+
+
+def test_sarif_has_the_pages_as_rules_and_the_edits_as_fixes() -> None:
+    where = at(SPEC, "k=33")
+    pages = {"N120": "# N120: an argument that nobody takes\n\nA layer takes\nthese.\n\n```cnn bad\nnet\n```\n"}
+    found = [
+        Diagnostic("W301", "nobody reads this", at(SPEC, "conv"), severity="warning"),
+        Diagnostic("N120", "no `k`", where, notes=("in A",), help="write k", edit=Edit(where, "k=3")),
+        Diagnostic("N101", "a comma", where, edit=Edit(where._replace(end=where.start), ",")),
+    ]
+    log: Any = json.loads(render.sarif(found, "1.2.3", pages.get))
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert rules == [
+        {"id": "N101"},
+        {
+            "id": "N120",
+            "shortDescription": {"text": "an argument that nobody takes"},
+            "fullDescription": {"text": "A layer takes these."},
+            "help": {"text": pages["N120"], "markdown": pages["N120"]},
+            "defaultConfiguration": {"level": "error"},
+        },
+        {"id": "W301"},
+    ]
+    assert [rules[each["ruleIndex"]]["id"] for each in run["results"]] == [each["ruleId"] for each in run["results"]]
+    assert "fixes" not in run["results"][0]
+    assert run["results"][1]["message"]["text"] == "no `k`\nin A\nhelp: write k"
+    region = {"startLine": 3, "startColumn": 25, "endLine": 3, "endColumn": 29}
+    assert run["results"][1]["fixes"] == [
+        {
+            "description": {"text": "write k"},
+            "artifactChanges": [
+                {
+                    "artifactLocation": {"uri": "nets/a.cnn"},
+                    "replacements": [{"deletedRegion": region, "insertedContent": {"text": "k=3"}}],
+                }
+            ],
+        }
+    ]
+    assert run["results"][2]["fixes"][0]["artifactChanges"][0]["replacements"] == [
+        {"deletedRegion": {**region, "endColumn": 25}, "insertedContent": {"text": ","}}  # an insertion
+    ]
+    shaped(log, "log")
+
+
+# SARIF 2.1.0, the objects that we write: the properties that the standard requires of each (3.13 to 3.58), and the
+# others of ours, with the kind of what they hold: another object, [a list of such], or a Python type.
+SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "log": ({"version": str, "runs": ["run"]}, {"$schema": str}),
+    "run": ({"tool": "tool"}, {"results": ["result"], "columnKind": str}),
+    "tool": ({"driver": "component"}, {}),
+    "component": ({"name": str}, {"version": str, "rules": ["rule"]}),
+    "rule": (
+        {"id": str},
+        {**dict.fromkeys(("shortDescription", "fullDescription", "help"), "text"), "defaultConfiguration": "default"},
+    ),
+    "default": ({}, {"level": str}),
+    "text": ({"text": str}, {"markdown": str}),
+    "result": (
+        {"message": "text"},
+        {
+            "ruleId": str,
+            "ruleIndex": int,
+            "level": str,
+            "locations": ["location"],
+            "relatedLocations": ["location"],
+            "fixes": ["fix"],
+        },
+    ),
+    "location": ({}, {"physicalLocation": "physical", "message": "text"}),
+    "physical": ({"artifactLocation": "artifact"}, {"region": "region"}),
+    "artifact": ({}, {"uri": str}),
+    "region": ({}, dict.fromkeys(("startLine", "startColumn", "endLine", "endColumn"), int)),
+    "fix": ({"artifactChanges": ["change"]}, {"description": "text"}),
+    "change": ({"artifactLocation": "artifact", "replacements": ["replacement"]}, {}),
+    "replacement": ({"deletedRegion": "region"}, {"insertedContent": "text"}),
+}
+
+
+def shaped(value: Any, shape: Any) -> None:
+    """Assert that a part of a log has the shape that the standard gives it."""
+    if isinstance(shape, list):
+        assert isinstance(value, list)
+        for each in cast("list[Any]", value):
+            shaped(each, shape[0])
+        return
+    if not isinstance(shape, str):
+        assert type(value) is shape
+        return
+    needs, may = SHAPES[shape]
+    assert isinstance(value, dict)
+    names = set(cast("dict[str, Any]", value))
+    assert set(needs) <= names <= {*needs, *may}, shape
+    for name in names:
+        shaped(value[name], {**needs, **may}[name])
+    if shape == "region":
+        assert min(cast("dict[str, int]", value).values()) >= 1
+        assert (value["startLine"], value["startColumn"]) <= (value["endLine"], value["endColumn"])
+    if "level" in names:
+        assert value["level"] in ("none", "note", "warning", "error")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "net", "net A { 'x", "net A {\r\n\tx: Conv2d(3, padding=1)\r\n}\r\n", "block a() {}"]
+)
+def test_sarif_of_a_check_has_the_standards_shape(text: str) -> None:
+    found = api.check_text(Source("a:b c/<é>.cnn", text)).diagnostics
+    assert found
+    log = json.loads(render.sarif(found, "1.2.3", errors.page))
+    shaped(log, "log")
+    assert all("help" in rule for rule in log["runs"][0]["tool"]["driver"]["rules"])
 
 
 def test_sarif_of_no_findings_has_no_results() -> None:
