@@ -39,7 +39,7 @@ class Bound:
     values: dict[str, Constant]
     places: dict[str, Span]
     names: dict[str, Span]
-    operands: list[Value]
+    operands: dict[str, Value]
     poisoned: bool = False
 
 
@@ -77,7 +77,7 @@ def layer(
         return _claimed(frame, path, poison)
     if not _arity(frame, cls, current, frame.span(call.name), said or kind):
         return _claimed(frame, path, poison)
-    operands = (*current, *bound.operands)
+    operands = (*current, *(bound.operands[name] for name in cls.values if name in bound.operands))
     for value in operands:
         value.read = True
     types = tuple(v.type for v in operands if v.type is not None)
@@ -233,7 +233,7 @@ def _are(count: int) -> str:
 
 
 def _bind_layer(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: str, held: LayerValue | None) -> Bound:
-    bound = Bound({}, {}, {}, [])
+    bound = Bound({}, {}, {}, {})
     _bind_call(frame, cls, call, env, prefix, bound)
     if held is not None:
         for name, value in held.args:
@@ -244,12 +244,15 @@ def _bind_layer(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: 
     while rule is not None:
         if rule.call.name.text == cls.kind:
             frame.shared.budget.spend(8, (frame.unit.file, call))
-            inner = Bound({}, {}, {}, [])
+            inner = Bound({}, {}, {}, {})
             _bind_call(frame, cls, rule.call, rule.env, prefix, inner)
             bound.poisoned |= inner.poisoned
             for name, value in inner.values.items():
                 if name not in bound.values:
                     _set(bound, name, value, inner.places[name], inner.names[name])
+            for name, operand in inner.operands.items():
+                if name not in bound.operands:
+                    bound.operands[name], bound.places[name] = operand, inner.places[name]
         rule = rule.outer
     return bound
 
@@ -285,7 +288,7 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
             continue
         if name in cls.values:
             bound.places[name], bound.names[name] = where, name_where
-            bound.operands.append(_operand(frame, arg.value, prefix))
+            bound.operands[name] = _operand(frame, arg.value, prefix)
             continue
         if name not in cls.model_fields:
             _set(bound, name, where.text, where, name_where)  # N120 says so, whatever the value is

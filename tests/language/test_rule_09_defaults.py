@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.language.spec import admitted, fields, net, refused
+from tests.language.spec import admitted, fields, inputs, net, refused
 
 
 def bias(chains: str, head: str = "", name: str = "conv") -> object:
@@ -99,3 +99,11 @@ def test_the_languages_own_defaults_are_torchs() -> None:
     # torch's momentum of 0.1 weights the new value; the language's decay weights the old one.
     assert fields(graph, "bn", "eps", "decay") == (1e-5, 0.9)
     assert fields(graph, "maxpool", "stride", "pad", "round") == (None, 0, "floor")
+
+
+def test_a_default_gives_a_value_too_and_one_given_wins() -> None:
+    chains = "from image -> half: maxpool(k=2) -> a: upsample -> b: upsample(like = half) -> a2: upsample"
+    graph = admitted(net(f"default upsample(like = image) {chains} -> conv(8, k=1) => y"))
+    assert inputs(graph, "a") == ("half", "image")
+    assert inputs(graph, "b") == ("a", "half")
+    assert inputs(graph, "a2") == ("b", "image")
