@@ -347,7 +347,7 @@ def test_a_text_in_another_language_is_one_error_that_names_it(text: str, says: 
     [
         ("conv(8, k=1) relu", "write -> relu"),
         ("conv(8 k=1)", "write a comma before k"),
-        ("conv(8, k='1')", 'write "..."'),
+        ("conv(8, k='1')", 'write "1"'),
         ("conv(8, k=1);", "take the `;` out"),
         ("conv(8, k=2 ** 3)", "multiply"),
         ("if 1 === 2 { relu }", "write =="),

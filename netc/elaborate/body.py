@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.diagnostic import Diagnostics, Label, Span, cut
+from netc.diagnostic import Diagnostics, Edit, Label, Span, cut
 from netc.elaborate import apply
 from netc.elaborate.budget import Stop
 from netc.elaborate.edits import renamed
@@ -27,6 +27,7 @@ from netc.elaborate.template import LONGEST_PATH, Value
 from netc.elaborate.values import BlockValue, Condition, LayerValue
 from netc.ops import find, kinds
 from netc.syntax import tree as t
+from netc.syntax.foreign import translated
 from netc.tensor import Size, Symbol
 
 MERGES = {"skip": "add", "inception": "concat"}
@@ -402,23 +403,17 @@ def _unknown_stage(frame: Frame, call: t.Call, bound: bool) -> None:
         return
     known = [*kinds(), *frame.unit.blocks, *MERGES]
     help_ = nearest(name, known) or "netc's layers: " + ", ".join(kinds())
-    if help_.startswith("netc calls it"):
-        help_ += _translated(frame, call, help_.split("`")[1])
+    given = [(a.name.text if a.name is not None else None, frame.span(a.value).text) for a in call.args]
+    write = translated(name, given) if given and help_.startswith(("netc calls it", "did you mean")) else ""
+    if write:
+        kind = write.partition("(")[0]
+        knows = ", and knows the channels that enter" if kind in ("conv", "upconv", "fc", "bn") else ""
+        help_ = f"netc calls it `{kind}`{knows}: write {write}"
     where = frame.span(call.name)
-    frame.report("N110", f"no layer or block is called `{name}`", where, help=help_, edit=renamed(where, name, known))
-
-
-def _translated(frame: Frame, call: t.Call, kind: str) -> str:
-    """What `Conv2d(3, 64, 3)` is here: the channels that enter are known, and only the size goes without a name."""
-    given = [frame.span(a.value).text for a in call.args if a.name is None]
-    if (
-        kind not in ("conv", "upconv", "fc")
-        or len(given) < 2
-        or not all(g.isidentifier() or g.isdigit() for g in given)
-    ):
-        return ""
-    kernel = f", k={given[2]}" if kind != "fc" and len(given) > 2 else ""
-    return f", and knows the channels that enter: write {kind}({given[1]}{kernel})"
+    edit = renamed(where, name, known)
+    if edit is not None and given and write and "#" not in frame.span(call).text:
+        edit = Edit(frame.span(call), write)  # its arguments change with its name
+    frame.report("N110", f"no layer or block is called `{name}`", where, help=help_, edit=edit)
 
 
 def _fork(frame: Frame, fork: t.Fork, env: Env, current: tuple[Value, ...], path: apply.Path) -> tuple[Value, ...]:

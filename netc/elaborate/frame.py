@@ -187,7 +187,9 @@ class Frame:
             f"`{text}` names no value above this line" if missing == text else f"`{text}`: there is no `{missing}`",
             self.span(path),
             help=help_,
-            edit=None if missing != text or self._parts(text) or self._below(path) else renamed(self.span(path), text, known),
+            edit=None
+            if missing != text or self._parts(text) or self._below(path)
+            else renamed(self.span(path), text, known),
         )
 
     def _parts(self, text: str) -> str:
@@ -204,8 +206,13 @@ class Frame:
             if self.net is not None
             else ()
         )
-        below = path.parts[0] in (label for chain in body if isinstance(chain, t.Chain) for label in labels_in(chain))
-        return f"`{path.parts[0]}` is made below: move this chain down" if below else ""
+        name = path.parts[0]
+        for chain in body:
+            if isinstance(chain, t.Chain) and name in labels_in(chain):
+                if chain.start <= path.start < chain.end:
+                    return f"`{name}` is made by this very chain, later: a net has no loop"
+                return f"`{name}` is made below: move this chain down"
+        return ""
 
     def side(self, path: t.Path, prefix: str) -> Constant | None:
         """`x.c`, `in.h`: a side of a value. None where the path is no such thing. Raises Poisoned."""
