@@ -95,6 +95,14 @@ def _letter(text: str, chance: Random) -> str:
     return text[:at] + chance.choice(("", "x", "_", "7", " ", text[at : at + 1] * 2)) + text[at + 1 :]
 
 
+def _misspell(text: str, chance: Random) -> str:
+    # What "did you mean" is for, and its edits.
+    spans = [s for s in _spans(text) if s[1] - s[0] > 3 and text[s[0] : s[1]].isidentifier()] or _spans(text)
+    a, b = chance.choice(spans)
+    at = chance.randrange(a, max(b - 1, a + 1))
+    return text[:at] + chance.choice((text[at + 1 : at + 2], "", "x", text[at : at + 1] * 2)) + text[at + 1 :]
+
+
 def _deep(text: str, chance: Random) -> str:
     a, b = chance.choice(_spans(text))
     opened, closed = chance.choice(DEEP)
@@ -127,5 +135,6 @@ def _repeated(text: str, chance: Random) -> str:
 Way = Callable[[str, Random], str]
 WAYS: tuple[Way, ...] = (
     _delete, _delete, _delete_stretch, _double, _double_stretch, _swap, _swap, _replace, _replace, _insert, _insert,
-    _other_word, _other_word, _number, _strange, _letter, _deep, _cut, _graft, _graft, _join, _repeated,
+    _other_word, _other_word, _number, _strange, _letter, _misspell, _misspell, _deep, _cut, _graft, _graft,
+    _join, _repeated,
 )  # fmt: skip
