@@ -308,6 +308,15 @@ def test_check_says_which_page_says_more(
     assert run_netc.err == "`netc explain N110` says more\n"
 
 
+def test_check_says_what_fix_may_put_right(run_netc: Netc, here: Path) -> None:
+    (here / "a.cnn").write_text(TINY.replace("relu", "ReLU"))
+    assert run_netc("check", "a.cnn") == 1
+    assert run_netc.err == "`netc explain N110` says more\n`netc fix` may put it right\n"
+    (here / "a.cnn").write_text(TINY.replace("relu", "ReLU").replace("k=3", "k=33"))
+    assert run_netc("check", "a.cnn") == 1
+    assert run_netc.err == "`netc explain N203` says more\n`netc fix` may put 1 of them right\n"
+
+
 def test_check_notes_a_net_that_waits_for_arguments(run_netc: Netc, here: Path) -> None:
     text = SEVERAL.replace("net One", "net One(c)").replace("N, 1]", "N, c]").replace("fc(1)", "fc(c)")
     (here / "a.cnn").write_text(text + "net Three = One(3)\n")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -81,7 +82,11 @@ CERTAIN: dict[str, tuple[str, str, str]] = {
     "an optimizer": (WHOLE.replace("sgd(", "SGD("), "N171", WHOLE),
     "single quotes": (net("'c1': conv(8, k=3)"), "N101", net('"c1": conv(8, k=3)')),
     "curly quotes": (net("\u201cc1\u201d: conv(8, k=3)"), "N101", net('"c1": conv(8, k=3)')),
-    "a semicolon": (net("relu ").replace(" => scores", ";  # done\n=> scores"), "N101", net("relu ").replace(" => scores", "  # done\n=> scores")),
+    "a semicolon": (
+        net("relu ").replace(" => scores", ";  # done\n=> scores"),
+        "N101",
+        net("relu ").replace(" => scores", "  # done\n=> scores"),
+    ),
     "three signs of equality": (net("if width === 8 { relu }"), "N101", net("if width == 8 { relu }")),
     "a comma": (net("conv(8 k=3)"), "N101", net("conv(8, k=3)")),
 }  # fmt: skip
@@ -237,6 +242,31 @@ def test_hundreds_of_fixes_in_one_text() -> None:
     outcome = fixed(before)
     assert result(before) == net(" -> ".join(["relu"] * 300))
     assert len(outcome.fixed) == 300
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_wrong_no_error_is_added_and_a_second_fix_finds_nothing(root: Path, seed: int) -> None:
+    random = Random(seed)
+    text = (root / "specs" / random.choice(["lenet5.cnn", "googlenet.cnn", "unet.cnn"])).read_text(encoding="utf-8")
+    for _ in range(random.randrange(1, 6)):
+        slip = random.choice(list(re.finditer(r"\w{3,}", text)))
+        word, at = slip[0], random.randrange(len(slip[0]) - 1)
+        swapped, shorter = word[:at] + word[at + 1] + word[at] + word[at + 2 :], word[:at] + word[at + 1 :]
+        text = text[: slip.start()] + random.choice([swapped, shorter, word.title()]) + text[slip.end() :]
+        ours, theirs = random.choice([("k=", "kernel_size="), ("pad=", "padding="), ("relu", "ReLU"), ('"', "'")])
+        text = text.replace(ours, theirs, random.randrange(3))
+    outcome = fixed(text)
+    after = result(text)
+
+    def mistakes(text: str) -> list[tuple[str, int]]:
+        return [(d.code, d.span.start) for d in api.check_text(Source("example.cnn", text)).diagnostics]
+
+    assert len(mistakes(after)) <= len(mistakes(text))
+    assert mistakes(after) == [(d.code, d.span.start) for d in outcome.checked[0].diagnostics]
+    assert fixed(after).changed == {}
+    # Each place is the author's: what was replaced stands there in his text.
+    for each in outcome.fixed:
+        assert text.startswith(each.before, each.place.start)
 
 
 def test_a_right_text_is_left_as_it_is() -> None:

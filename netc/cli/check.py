@@ -139,6 +139,9 @@ def _print(checked: Sequence[api.Checked]) -> None:
     code = next((d.code for d in findings if page(d.code) is not None), None)
     if code is not None:
         err(f"`netc explain {code}` says more")
+    sure = sum(d.edit is not None for d in findings)
+    if sure:
+        err(f"`netc fix` may put {'it' if len(findings) == 1 else f'{sure} of them'} right")
     for each in checked:
         for net in each.nets if each.ok else ():
             if net not in each.graphs and each.asked in (None, net):
