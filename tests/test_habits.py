@@ -233,7 +233,10 @@ def test_a_call_that_is_not_understood_whole_is_not_translated(
 def test_a_value_of_a_later_stage_of_the_same_chain_is_a_loop_and_of_a_later_chain_is_moved() -> None:
     loop = stage("-> a: conv(3, k=1)").replace("from image\n", "from image, b -> add\n")
     (said,) = check(loop.replace("-> gap", "-> b: relu -> gap"))
-    assert (said.code, said.help) == ("N111", "`b` is made by this very chain, later: a net has no loop")
+    assert (said.code, said.help) == (
+        "N111",
+        "`b` is made by this very chain, later, and a net has no loop: read one of image",
+    )
     (said,) = check(
         stage("-> relu")
         .replace("from image\n", "from image, b -> add\n")

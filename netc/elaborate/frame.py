@@ -210,7 +210,9 @@ class Frame:
         for chain in body:
             if isinstance(chain, t.Chain) and name in labels_in(chain):
                 if chain.start <= path.start < chain.end:
-                    return f"`{name}` is made by this very chain, later: a net has no loop"
+                    above = ", ".join([label for label in self.template.labels if "." not in label][-4:])
+                    made = f"`{name}` is made by this very chain, later, and a net has no loop"
+                    return f"{made}: read one of {above}" if above else made
                 return f"`{name}` is made below: move this chain down"
         return ""
 

@@ -1,0 +1,3 @@
+from ultralytics import YOLO
+
+YOLO("unknown.yaml", task="detect")
