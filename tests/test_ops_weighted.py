@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from netc import api
@@ -17,8 +22,9 @@ from netc.backends.torch import as_tensor
 from netc.diagnostic import Source
 from netc.graph import Graph
 from netc.op import Layer
+from netc.ops._proof import exceeds, fits
 from netc.ops.scale import Scale
-from netc.tensor import Size, Symbol, TensorType
+from netc.tensor import Side, Size, Symbol, TensorType, at
 from tests.one_layer import arrays, image, in_onnxruntime, in_torch, layer, net, randomised, to_onnx
 
 WORKED: list[tuple[str, dict[str, Any], TensorType, str, int, int]] = [
@@ -311,17 +317,80 @@ def test_one_onnx_file_serves_images_of_any_size(
             np.testing.assert_allclose(found, y, rtol=0, atol=2e-5 * np.abs(y).max())
 
 
+EVERY = """
+net Every {
+  input image: f32[N, 3, 30, 31]
+  input wide: f32[N, 3, H, W]
+  output map: f32[N, 4, 30, 31]
+  output free: f32[N, 3, MH, MW]
+  output line: f32[N, 3, 205]
+  input signal: f32[N, 3, 5]
+  from image -> local(4, k=3, stride=2, pad=1, init=kaiming) -> ln -> gn(2) -> prelu -> depthwise(k=3, pad=1)
+    -> gamma: scale(flat=true, init=1e-6) -> layer_scale: scale -> upsample(like = image) => map
+  from wide -> maxpool(k=3) -> nearest: upsample(like = wide) -> small: maxpool(k=2) -> upsample(like = wide)
+    -> crop(like = small) -> upsample(3) -> crop(like = small, offset = 1) => free
+  from signal -> upsample(41) => line
+}
+"""
+
+
+def test_the_torch_source_is_what_ruff_writes_and_finds_no_fault_with(tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(torch_backend.source(_graph(EVERY)), encoding="utf-8")
+    for command in (["check"], ["format", "--check", "--diff"]):
+        words = [*command, "--config", str(root / "pyproject.toml"), "--no-cache", str(path)]
+        done = subprocess.run([sys.executable, "-m", "ruff", *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_value_named_like_a_function_of_the_source_hides_nothing() -> None:
+    graph = _graph(EVERY)
+    xs = arrays([image(3, 30, 31), image(3, 13, 10), image(3, 5)])
+    with torch.no_grad():
+        y = torch_backend.module(graph).eval()(*map(as_tensor, xs))
+    # 13 -> 4 -> 13 -> 6, and 10 -> 3 -> 10 -> 5
+    assert [tuple(v.shape[1:]) for v in y.values()] == [(4, 30, 31), (3, 6, 5), (3, 205)]
+
+
 def test_a_pyramid_enlarges_as_torch_does_to_a_size() -> None:
     # Between odd sides F.interpolate(size=...) is exact below 2,129 rows; that is what published pyramids call.
     h, w = Size.of(Symbol("H")), Size.of(Symbol("W"))
     x, like = image(2, (h + 1) // 2, (w + 1) // 2), image(2, h, w)
     graph = net(layer("upsample"), x, like)
-    assert "index_select" not in torch_backend.source(graph)
+    assert "_nearest" not in torch_backend.source(graph)
     module = torch_backend.module(graph)
     for n, m in product(range(1, 40), repeat=2):
         value = torch.randn(1, 2, (n + 1) // 2, (m + 1) // 2)
         expected = functional.interpolate(value, size=(n, m))
         assert torch.equal(module(value, torch.empty(1, 2, n, m)), expected)
+
+
+@st.composite
+def two_sides(draw: st.DrawFn) -> tuple[Side, Side]:
+    """Sides as layers make them of H and W: windows, steps and factors, one after the other."""
+    lows, divisors = st.integers(1, 9), st.integers(1, 4)
+    symbols = [Symbol(n, draw(divisors), draw(lows), draw(st.none() | st.just(40))) for n in "HW"]
+    sides: list[Side] = []
+    for _ in range(2):
+        side: Side = draw(st.sampled_from([Size.of(symbols[0]), Size.of(symbols[0]), Size.of(symbols[1]), 9]))
+        for _ in range(draw(st.integers(0, 4))):
+            side = (side + draw(st.integers(-4, 4))) // draw(st.integers(1, 4)) * draw(st.integers(1, 3))
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+@settings(max_examples=150)
+@given(sides=two_sides(), offset=st.integers(0, 5))
+def test_what_is_proved_to_fit_fits_and_a_counterexample_does_not(sides: tuple[Side, Side], offset: int) -> None:
+    part, whole = sides
+    symbols = {n: s for side in sides if isinstance(side, Size) for n, s in side.symbols().items()}
+    proved = fits(part, offset, whole)
+    for values in product(*([n for n in range(s.low, 41) if n % s.divisor == 0] for s in symbols.values())):
+        sizes = dict(zip(symbols, values, strict=True))
+        small, large = at(part, sizes), at(whole, sizes)
+        assert not proved or small + offset <= large or small < 1 or large < 1, sizes
+    found = exceeds(part, offset, whole)
+    assert found is None or (not proved and at(part, found) + offset > at(whole, found))
 
 
 def test_fcns_last_crop_has_room_at_every_size() -> None:

@@ -183,7 +183,7 @@ class _Emitter:
         self.classes: dict[str, str] = {}  # the text below `class NAME` -> NAME
         self.calls = [node.op.torch(*graph.operands(node)) for node in graph.nodes]
         self.starts = [node.op.starts(*graph.operands(node)) for node in graph.nodes]
-        given = [c.define for c in self.calls if isinstance(c, Module)]
+        given = [c.define for c in self.calls if not isinstance(c, Weight)]
         given += [start.define for starts in self.starts for start in starts.values()]
         self.defined = [each for each in dict.fromkeys(given) if each]
         self.taken = {"F", *(re.split(r"\W", each, maxsplit=2)[1] for each in self.defined)}

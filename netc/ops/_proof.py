@@ -1,4 +1,4 @@
-"""Proofs that one symbolic size is no larger than another, and what to show where there is none."""
+"""Proofs that one symbolic size lies within another, and what to show where there is none."""
 
 from __future__ import annotations
 
@@ -12,42 +12,51 @@ from netc.tensor import LARGEST, Expr, Side, Size, Symbol, at, low
 _TRIES = {1: 2048, 2: 64, 3: 16}  # of each symbol, by how many there are
 
 
-def at_most(a: Side, b: Side) -> bool:
-    """Whether `a` <= `b` is proved, for sides of values, at every size that the facts admit."""
-    if isinstance(a, int) and a <= 1:
+def fits(part: Side, offset: int, whole: Side) -> bool:
+    """Whether `part` + `offset` <= `whole` is proved, for sides of values, at every size that the facts admit."""
+    if isinstance(part, int) and part + offset <= 1:
         return True  # no side is empty: the elaborator makes a fact of that
-    apart = b - a
-    if isinstance(apart, int):
-        return apart >= 0
-    line = _line_low(apart)
-    return low(apart) >= 0 or (line is not None and line >= 0)
+    room, spare = whole - part - offset, part - 1
+    # For the same reason `spare` is nothing or more: where that is left over when it is taken away, so it was before.
+    return any(_not_negative(room - spare * times) for times in range(1 if isinstance(spare, int) else 4))
 
 
-def exceeds(a: Side, b: Side) -> dict[str, int] | None:
-    """Small sizes that the facts admit and at which `a` > `b`, while neither is empty; None where none was found."""
-    symbols = _symbols(a, b)
+def _not_negative(side: Side) -> bool:
+    if isinstance(side, int):
+        return side >= 0
+    line = _line_low(side)
+    return low(side) >= 0 or (line is not None and line >= 0)
+
+
+def exceeds(part: Side, offset: int, whole: Side) -> dict[str, int] | None:
+    """Small sizes within the facts, at which `part` + `offset` > `whole`, neither empty; None if none is found."""
+    symbols = _symbols(part, whole)
     count = _TRIES.get(len(symbols), 4)
     for values in islice(product(*(_tries(s, count) for s in symbols.values())), 4096):
         sizes = dict(zip(symbols, values, strict=True))
-        if at(a, sizes) > at(b, sizes) >= 1:
+        if at(part, sizes) >= 1 and at(part, sizes) + offset > at(whole, sizes) >= 1:
             return sizes
     return None
 
 
-def promise(a: Side, b: Side) -> list[str]:
-    """What a `require` would have to say so that `a` <= `b` is proved; empty where no simple promise is enough."""
-    symbols = _symbols(a, b)
+def promise(part: Side, offset: int, whole: Side) -> list[str]:
+    """What a `require` has to say for `part` + `offset` <= `whole` to be proved; empty where nothing simple will do."""
+    symbols = _symbols(part, whole)
+
+    def proved(**facts: Symbol) -> bool:
+        return fits(_with(part, facts), offset, _with(whole, facts))
+
     if len(symbols) == 1:
         ((name, symbol),) = symbols.items()
-        least = _first(lambda n: _proved(a, b, {name: symbol._replace(low=n)}))
+        least = _first(lambda n: proved(**{name: symbol._replace(low=n)}))
         if least is not None:
             return [f"{name} >= {least}"]
-        most = _first(lambda n: not _proved(a, b, {name: symbol._replace(high=n)}))
+        most = _first(lambda n: not proved(**{name: symbol._replace(high=n)}))
         if most is not None and most > symbol.low:
             return [f"{name} <= {most - 1}"]
     for by in (2, 4, 8, 16, 32, 64, 128):
         divisors = {name: lcm(symbol.divisor, by) for name, symbol in symbols.items()}
-        if _proved(a, b, {name: symbol._replace(divisor=divisors[name]) for name, symbol in symbols.items()}):
+        if proved(**{name: symbol._replace(divisor=divisors[name]) for name, symbol in symbols.items()}):
             return [f"{name} % {divisor} == 0" for name, divisor in divisors.items()]
     return []
 
@@ -88,10 +97,6 @@ def _tries(symbol: Symbol, count: int) -> Iterator[int]:
     least = -(-symbol.low // symbol.divisor) * symbol.divisor
     found = range(least, least + count * symbol.divisor, symbol.divisor)
     return (n for n in found if symbol.high is None or n <= symbol.high)
-
-
-def _proved(a: Side, b: Side, symbols: dict[str, Symbol]) -> bool:
-    return at_most(_with(a, symbols), _with(b, symbols))
 
 
 def _with(side: Side, symbols: dict[str, Symbol]) -> Side:

@@ -10,7 +10,7 @@ from pydantic import Field
 from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, op, per_side
 from netc.ops._checks import image
 from netc.ops._like import onnx_sides, sized_like
-from netc.ops._proof import at_most, exceeds, promise
+from netc.ops._proof import exceeds, fits, promise
 from netc.ops._window import NotNegatives
 from netc.ops._words import one, spell
 from netc.tensor import Side, TensorType, at
@@ -53,7 +53,7 @@ class Crop(Layer):
         sides = sized_like("crop", x, xs[1])
         offsets = per_side(self.offset, x.rank, "offset")
         cuts = list(zip(sides, offsets, x.sides, strict=True))
-        beyond = [(m, o, n) for m, o, n in cuts if not at_most(m + o, n)]
+        beyond = [(m, o, n) for m, o, n in cuts if not fits(m, o, n)]
         if beyond:
             at = "offset" if any(offsets) else "like"
             raise Reject("N223", self._message(x, xs[1], beyond), at=at, operand=1, help=self._help(cuts, beyond))
@@ -67,7 +67,7 @@ class Crop(Layer):
             if isinstance(m, int) and isinstance(n, int):
                 return f"{said}, and {_sum(m, o)} is more than {n}"
         for m, o, n in beyond:
-            sizes = exceeds(m + o, n)
+            sizes = exceeds(m, o, n)
             if sizes is not None:
                 where = ", ".join(f"{name}={value}" for name, value in sizes.items())
                 return f"{said}, and {_sum(at(m, sizes), o)} is more than {at(n, sizes)} at {where}"
@@ -80,7 +80,7 @@ class Crop(Layer):
             if min(fits) >= 0:
                 return f"the largest that fits is offset={spell(one(list(map(min, fits, [o for _, o, _ in cuts]))))}"
             return "`like` is the larger of the two: crop it instead, like this one, or upsample(like = ...) this one"
-        promises = [promise(m + o, n) for m, o, n in beyond]
+        promises = [promise(m, o, n) for m, o, n in beyond]
         if all(promises):
             facts = " and ".join(dict.fromkeys(fact for each in promises for fact in each))
             return f'`require {facts}, "..."` is enough'
@@ -90,8 +90,11 @@ class Crop(Layer):
         offsets = per_side(self.offset, xs[0].rank, "offset")
         cuts: list[str] = []
         for i, (o, m) in enumerate(zip(offsets, xs[1].sides, strict=True), start=2):
-            stop = str(m + o) if isinstance(m, int) else f"{{1}}.shape[{i}]" if not o else f"{o} + {{1}}.shape[{i}]"
-            cuts.append(f"{o or ''}:{stop}")
+            start = str(o or "")
+            if isinstance(m, int):
+                cuts.append(f"{start}:{m + o}")
+            else:  # with the spaces that formatters give what is not a number alone
+                cuts.append(f"{start} : {f'{o} + ' if o else ''}{{1}}.shape[{i}]".lstrip())
         return Inline(f"{{0}}[:, :, {', '.join(cuts)}]")
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:

@@ -10,13 +10,22 @@ from pydantic import Field
 from netc.op import Attribute, Call, Inline, Layer, OnnxGraph, Operand, Reject, Sides, op, per_side
 from netc.ops._checks import bounded, image
 from netc.ops._like import onnx_sides, sized_like
-from netc.ops._proof import at_most
+from netc.ops._proof import fits
 from netc.ops._words import one
 from netc.tensor import Side, TensorType
 
 _LARGEST_FACTOR = 40
 """torch computes row i of a nearest enlargement as floor(i * float32(1 / s)), which is i // s for s up to 40; 41, 47,
 55, ... round to one row less at multiples of s. ONNX Runtime divides by s, which is exact."""
+
+
+# No variable of `forward` starts with an underscore, and so none hides the function.
+_NEAREST = '''\
+def _nearest(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Resize by taking row floor(i n / m) of n as row i of m, where F.interpolate's float32 would miss some."""
+    for dim, m in enumerate(size, start=2):
+        x = x.index_select(dim, torch.arange(m, device=x.device) * x.shape[dim] // m)
+    return x'''
 
 
 @op("upsample", positional="factor")
@@ -115,23 +124,17 @@ class Upsample(Layer):
                 f'F.interpolate({{0}}, {size}, mode="{mode}"{", align_corners=True" if self.corners else ""})'
             )
         if found is not None and max(found[0]) <= _LARGEST_FACTOR:
-            ends = [f":{m if isinstance(m, int) else f'{{1}}.shape[{i}]'}" for i, m in enumerate(xs[-1].sides, start=2)]
+            ends = [
+                f":{m}" if isinstance(m, int) else f": {{1}}.shape[{i}]" for i, m in enumerate(xs[-1].sides, start=2)
+            ]
             cut = f"[:, :, {', '.join(ends)}]" if found[1] else ""
             return Inline(f"F.interpolate({{0}}, scale_factor={one(found[0])}){cut}")
-        text = "{0}"
-        for axis, (n, m) in enumerate(zip(x.sides, self.infer(*xs).sides, strict=True), start=2):
-            if n == m:
-                continue
-            old = str(n) if isinstance(n, int) else f"{{0}}.shape[{axis}]"
-            if isinstance(m, int):
-                rows = f"torch.arange({m}, device={{0}}.device) * {old} // {m}"
-            elif len(xs) > 1:
-                rows = f"torch.arange({{1}}.shape[{axis}], device={{0}}.device) * {old} // {{1}}.shape[{axis}]"
-            else:
-                factor = per_side(self.factor or 1, x.rank, "factor")[axis - 2]
-                rows = f"torch.arange({old} * {factor}, device={{0}}.device) // {factor}"
-            text += f".index_select({axis}, {rows})"
-        return Inline(text)
+        size = "{1}.shape[2:]"
+        if len(xs) == 1:
+            factors = per_side(self.factor or 1, x.rank, "factor")
+            parts = [f"{{0}}.shape[{i}] * {s}" for i, s in enumerate(factors, start=2)]
+            size = f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+        return Inline(f"_nearest({{0}}, {size})", _NEAREST)
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
         x, found = xs[0], self._factors(*(each.type for each in xs))
@@ -182,4 +185,4 @@ def _factor(n: Side, m: Side) -> tuple[int, bool] | None:
         if n * s == m:
             return s, False
     # floor(i n / (2 n - 1)) is i // 2, as floor(i n / 2 n) is.
-    return (2, True) if at_most(m, n * 2) and at_most(n * 2 - 1, m) else None
+    return (2, True) if fits(m, 0, n * 2) and fits(n * 2 - 1, 0, m) else None
