@@ -183,6 +183,13 @@ def shuffles(draw: st.DrawFn) -> Case:
     return layer("channel_shuffle", groups=groups), (value_of(draw, groups * draw(st.integers(1, 4))),)
 
 
+@st.composite
+def splits(draw: st.DrawFn) -> Case:
+    each = draw(st.integers(1, 4) | st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    c = each * draw(st.integers(1, 3)) if isinstance(each, int) else sum(each)
+    return layer("split", parts=each), (value_of(draw, c),)
+
+
 PLAIN = ("relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "abs", "softmax", "log_softmax", "id")
 
 DRAWN: dict[str, st.SearchStrategy[Case]] = {
@@ -207,6 +214,7 @@ DRAWN: dict[str, st.SearchStrategy[Case]] = {
     "flatten": values("flatten", order=st.sampled_from(["chw", "hwc", "whc"])),
     "reshape": reshapes(),
     "slice": slices(),
+    "split": splits(),
     "channel_shuffle": shuffles(),
     "pad": pads(),
     "pad_channels": padded_channels(),

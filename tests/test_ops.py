@@ -33,8 +33,12 @@ def _cases() -> list[Any]:
         cls = find(kind)
         assert cls is not None
         for i, (fields, shapes) in enumerate(cls.examples):
-            case: Case = (cls.model_validate(fields), tuple(image(*shape) for shape in shapes))
-            found.append(pytest.param(case, id=f"{kind}-{i}"))
+            op, xs = cls.model_validate(fields), tuple(image(*shape) for shape in shapes)
+            if not op.spreads:
+                found.append(pytest.param((op, xs), id=f"{kind}-{i}"))
+                continue
+            parts = enumerate(op.spread(*xs))
+            found += [pytest.param((part, xs), id=f"{kind}-{i}-{j}") for j, part in parts]
     return found
 
 
@@ -134,5 +138,16 @@ def test_kinds_are_what_the_language_has() -> None:
         *("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "abs"),
         *("softmax", "log_softmax", "dropout", "drop_path", "lrn", "l2norm", "id"),
         *("add", "sub", "mul", "maximum", "concat"),
-        *("flatten", "reshape", "slice", "channel_shuffle", "pad", "pad_channels", "subsample", "upsample", "crop"),
+        *(
+            "flatten",
+            "reshape",
+            "slice",
+            "split",
+            "channel_shuffle",
+            "pad",
+            "pad_channels",
+            "subsample",
+            "upsample",
+            "crop",
+        ),
     }

@@ -30,6 +30,8 @@ from tests.one_layer import (
 )
 from tests.tried import tried
 
+Types = tuple[TensorType, ...]
+
 OPSETS = (17, 20, 26)
 MANY = 40  # times as many in the long run
 
@@ -51,13 +53,19 @@ def each_kind(examples: int) -> Callable[[Callable[..., None]], Any]:
     return parametrised
 
 
-def drive(kind: str, examples: int, road: Callable[..., None], **drawn: st.SearchStrategy[Any]) -> None:
-    """Call `road` with random arguments; what the layer refuses there is for other tests."""
+def drive(
+    kind: str, examples: int, road: Callable[..., None], cases: st.SearchStrategy[Any], **drawn: st.SearchStrategy[Any]
+) -> None:
+    """Call `road` with random layers and what enters; what the layer refuses there is for other tests."""
 
     @settings(max_examples=examples * OFTEN.get(kind, 1), phases=PHASES)
-    @given(**drawn)
-    def run(**given: Any) -> None:
-        road(**given)
+    @given(case=cases, **drawn)
+    def run(case: tuple[Any, ...], **given: Any) -> None:
+        op, xs, *more = case
+        for part in op.spread(*xs) if op.spreads else (op,):
+            road(part, xs, *more, **given)
+        if op.spreads:
+            tried(op, xs)
 
     run()
 
@@ -76,8 +84,7 @@ def test_every_kind_has_a_strategy() -> None:
 
 @each_kind(30)
 def test_shape_parameters_and_macs_are_torchs(kind: str, examples: int) -> None:
-    def road(case: Case) -> None:
-        op, xs = case
+    def road(op: Layer, xs: Types) -> None:
         y = inferred(op, *xs)
         if isinstance(y, Reject):
             return
@@ -95,13 +102,12 @@ def test_shape_parameters_and_macs_are_torchs(kind: str, examples: int) -> None:
         assert op.macs(y, *xs) * 2 == counter.get_total_flops()
         tried(op, xs)
 
-    drive(kind, examples, road, case=DRAWN[kind])
+    drive(kind, examples, road, DRAWN[kind])
 
 
 @each_kind(30)
 def test_onnx_runtime_computes_what_torch_does(kind: str, examples: int) -> None:
-    def road(case: Case, opset: int, seed: int) -> None:
-        op, xs = case
+    def road(op: Layer, xs: Types, opset: int, seed: int) -> None:
         y = inferred(op, *xs)
         if isinstance(y, Reject) or op.opset > opset:
             return
@@ -113,13 +119,12 @@ def test_onnx_runtime_computes_what_torch_does(kind: str, examples: int) -> None
         assert inferred_by_onnx(model)[1:] == list(y.dims[1:])
         tried(op, xs)
 
-    drive(kind, examples, road, case=DRAWN[kind], opset=st.sampled_from(OPSETS), seed=st.integers(0, 99))
+    drive(kind, examples, road, DRAWN[kind], opset=st.sampled_from(OPSETS), seed=st.integers(0, 99))
 
 
 @each_kind(12)
 def test_gradients_through_the_module_are_finite_differences(kind: str, examples: int) -> None:
-    def road(case: Case, seed: int, training: bool) -> None:
-        op, xs = case
+    def road(op: Layer, xs: Types, seed: int, training: bool) -> None:
         if isinstance(inferred(op, *xs), Reject):
             return
         module = randomised(net(op, *xs)).double().train(training)
@@ -136,11 +141,11 @@ def test_gradients_through_the_module_are_finite_differences(kind: str, examples
             assert torch.autograd.gradcheck(forward, (*inputs, *learned.values()), fast_mode=True)
         tried(op, xs)
 
-    drive(kind, examples, road, case=DRAWN[kind], seed=st.integers(0, 99), training=st.booleans())
+    drive(kind, examples, road, DRAWN[kind], seed=st.integers(0, 99), training=st.booleans())
 
 
 @st.composite
-def symbolic(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> tuple[Case, tuple[TensorType, ...], dict[str, int]]:
+def symbolic(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> tuple[Layer, Types, Types, dict[str, int]]:
     """A case, its operands with symbols for some sides (equal numbers, equal symbols), and what these stand for."""
     op, xs = draw(cases)
     names: dict[tuple[int, int], Size | int] = {}
@@ -155,13 +160,12 @@ def symbolic(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> tuple[Case, tup
         return names.setdefault((i, n), n)
 
     some = [x.with_(sides=tuple(symbol(i, cast(int, n)) for i, n in enumerate(x.sides))) for x in xs]
-    return (op, xs), tuple(some), sizes
+    return op, xs, tuple(some), sizes
 
 
 @each_kind(60)
 def test_a_symbol_stands_for_every_size(kind: str, examples: int) -> None:
-    def road(drawn: tuple[Case, tuple[TensorType, ...], dict[str, int]]) -> None:
-        (op, xs), some, sizes = drawn
+    def road(op: Layer, xs: Types, some: Types, sizes: dict[str, int]) -> None:
         known, unknown = inferred(op, *xs), inferred(op, *some)
         if isinstance(unknown, Reject):
             # What holds for every size is refused at once, with the same code.
@@ -174,13 +178,12 @@ def test_a_symbol_stands_for_every_size(kind: str, examples: int) -> None:
             below = any(isinstance(side, int) and side < 1 for side in unknown.at(sizes).sides)
             assert below or any(words in known.message for words in NUMBERS_ONLY), known
 
-    drive(kind, examples, road, drawn=symbolic(DRAWN[kind]))
+    drive(kind, examples, road, symbolic(DRAWN[kind]))
 
 
 @each_kind(12)
 def test_one_onnx_file_serves_every_size(kind: str, examples: int) -> None:
-    def road(drawn: tuple[Case, tuple[TensorType, ...], dict[str, int]], opset: int) -> None:
-        (op, xs), some, sizes = drawn
+    def road(op: Layer, xs: Types, some: Types, sizes: dict[str, int], opset: int) -> None:
         known = inferred(op, *xs)
         if not sizes or isinstance(known, Reject) or isinstance(inferred(op, *some), Reject) or op.opset > opset:
             return
@@ -199,4 +202,4 @@ def test_one_onnx_file_serves_every_size(kind: str, examples: int) -> None:
             close(in_onnxruntime(model, inputs), expected)
         tried(op, some)
 
-    drive(kind, examples, road, drawn=symbolic(DRAWN[kind]), opset=st.sampled_from(OPSETS))
+    drive(kind, examples, road, symbolic(DRAWN[kind]), opset=st.sampled_from(OPSETS))

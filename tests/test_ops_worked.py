@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from math import erf, exp, pi, sqrt, tanh
 from typing import Any, Literal
 
 import numpy as np
@@ -182,3 +184,73 @@ def _run(op: Layer, x: Any) -> Any:
     graph = net(op, image(x.shape[1], *x.shape[2:]))
     module = randomised(graph)
     return in_onnxruntime(to_onnx(graph, module, 20), [x])
+
+
+@pytest.mark.parametrize(("parts", "sizes"), [(3, (2, 2, 2)), ((1, 3, 2), (1, 3, 2))])
+def test_the_parts_of_a_split_are_numpys(parts: int | tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    (x,) = arrays([image(6, 2, 2)])
+    found = [_run(part, x) for part in layer("split", parts=parts).spread(image(6, 2, 2))]
+    for ours, expected in zip(found, np.split(x, np.cumsum(sizes)[:-1], axis=1), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_channel_shuffle_takes_one_channel_of_each_group_in_turn() -> None:
+    # Zhang et al., figure 1: groups (0 1 2) and (3 4 5) become 0 3 1 4 2 5
+    x = np.arange(6, dtype=np.float32).reshape(1, 6, 1)
+    assert _run(layer("channel_shuffle", groups=2), x).ravel().tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_a_mirror_image_does_not_repeat_the_border_and_replicate_does() -> None:
+    x = np.array([[[1, 2, 3]]], np.float32)
+    assert _run(layer("pad", pad=(2, 1), mode="reflect"), x).ravel().tolist() == [3, 2, 1, 2, 3, 2]
+    assert _run(layer("pad", pad=(2, 1), mode="replicate"), x).ravel().tolist() == [1, 1, 1, 2, 3, 3]
+    assert _run(layer("pad", pad=(2, 1)), x).ravel().tolist() == [0, 0, 1, 2, 3, 0]
+
+
+def test_pads_ends_are_top_bottom_left_right() -> None:
+    y = _run(layer("pad", pad=(1, 2, 0, 3)), np.ones((1, 1, 1, 1), np.float32))
+    assert y.shape == (1, 1, 4, 4)
+    assert np.argwhere(y != 0).tolist() == [[0, 0, 1, 0]]
+
+
+def test_l2norm_divides_by_the_length_over_channels_and_no_less_than_eps() -> None:
+    # (3, 4) has length 5; (0.3, 0.4) has 0.5, less than an eps of 1
+    x = np.array([[[3, 0.3], [4, 0.4]]], np.float32)
+    np.testing.assert_allclose(_run(layer("l2norm", eps=1), x), [[[0.6, 0.3], [0.8, 0.4]]], rtol=1e-6)
+
+
+def test_reshape_keeps_the_order_of_the_elements() -> None:
+    x = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
+    y = _run(layer("reshape", shape=(3, 4)), x)
+    assert y.tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]]
+
+
+def test_fc_with_each_is_one_matrix_at_every_position() -> None:
+    op, (x,) = layer("fc", c=3, each=True), arrays([image(4, 2, 5)])
+    graph = net(op, image(4, 2, 5))
+    module = randomised(graph)
+    weight, bias = (module.state_dict()[f"layer.{name}"].numpy() for name in ("weight", "bias"))
+    expected = np.einsum("oc,nchw->nohw", weight, x) + bias[:, None, None]
+    np.testing.assert_allclose(in_onnxruntime(to_onnx(graph, module, 20), [x]), expected, rtol=1e-5, atol=1e-5)
+    assert op.macs(op.infer(image(4, 2, 5)), image(4, 2, 5)) == 3 * 4 * 2 * 5
+
+
+def test_activations_are_their_formulas() -> None:
+    formulas: list[tuple[str, dict[str, Any], Callable[[float], float]]] = [
+        ("relu6", {}, lambda x: min(max(x, 0), 6)),
+        ("leaky_relu", {}, lambda x: x if x >= 0 else 0.01 * x),
+        ("leaky_relu", {"slope": 0.1}, lambda x: x if x >= 0 else 0.1 * x),
+        ("elu", {"alpha": 0.5}, lambda x: x if x > 0 else 0.5 * (exp(x) - 1)),
+        ("gelu", {}, lambda x: x / 2 * (1 + erf(x / sqrt(2)))),
+        ("gelu", {"approximate": "tanh"}, lambda x: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))),
+        ("silu", {}, lambda x: x / (1 + exp(-x))),
+        ("hardswish", {}, lambda x: x * min(max(x + 3, 0), 6) / 6),
+        ("hardsigmoid", {}, lambda x: min(max(x / 6 + 0.5, 0), 1)),
+        ("abs", {}, abs),
+    ]
+    x = np.linspace(-8, 8, 65, dtype=np.float32)
+    for kind, fields, formula in formulas:
+        for opset in (17, 20):
+            graph = net(layer(kind, **fields), image(65))
+            found = in_onnxruntime(to_onnx(graph, randomised(graph), opset), [x[None]])
+            np.testing.assert_allclose(found[0], [formula(float(each)) for each in x], rtol=2e-6, atol=2e-6)
