@@ -114,7 +114,7 @@ REFUSED: list[Refusal] = [
     # 2 ((1 + 1) // 2) = 2
     (
         ("crop", {}, (image(4, H, W), image(4, (H + 1) // 2 * 2, W))),
-        ("N223", "like", "xW out of HxW, and 2 is more than 1 at H=1", '`require H % 2 == 0, "..."` is enough'),
+        ("N223", "like", "xW out of HxW, and 2 is more than 1 at H=1", '`require H % 2 == 0, "why"` is enough'),
     ),
     # 8 + 2 > 9; the least height is 10
     (

@@ -64,7 +64,7 @@ def _divisors(differ: Pairs) -> str:
         if by is None:
             return told[0]
         facts.extend(f"{s.name} % {s.divisor * by} == 0" for s in symbols.values())
-    return f"{told[0]}; `require {' and '.join(dict.fromkeys(facts))}` makes them equal"
+    return f'{told[0]}; `require {" and ".join(dict.fromkeys(facts))}, "why"` makes them equal'
 
 
 def _equal(m: Side, n: Side, symbols: dict[str, Symbol]) -> int | None:

@@ -83,7 +83,7 @@ class Crop(Layer):
         promises = [promise(m, o, n) for m, o, n in beyond]
         if all(promises):
             facts = " and ".join(dict.fromkeys(fact for each in promises for fact in each))
-            return f'`require {facts}, "..."` is enough'
+            return f'`require {facts}, "why"` is enough'
         return "give both values sides of the same symbols, or declare the sides as numbers"
 
     def torch(self, *xs: TensorType) -> Call:
