@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from netc.diagnostic import Diagnostic, Diagnostics, Source
 from netc.elaborate import elaborate
-from netc.syntax import table
+from netc.syntax import grammar_table, table
 from netc.syntax import tree as t
+from netc.syntax.build import Builder, Refused
+from netc.syntax.lexer import OneLexer
 from netc.syntax.parse import parse
 from tests.conftest import ROOT
 
@@ -367,6 +372,57 @@ def test_an_assignment_is_answered_with_a_label() -> None:
     assert "conv1: layer(...)" in said[0].help
 
 
+# --- Lark's table under netc's lexer and loop
+
+
+def shape(found: object) -> object:
+    """A tree as nested plain values, places included."""
+    if isinstance(found, t.At):
+        names = [n for cls in type(found).__mro__ for n in getattr(cls, "__slots__", ())]
+        return type(found).__name__, [(n, shape(getattr(found, n))) for n in sorted(names)]
+    if isinstance(found, tuple):
+        return [shape(part) for part in cast("tuple[object, ...]", found)]
+    return found
+
+
+def outcome(parser: Lark, text: str) -> object:
+    """The tree, or where the parser stopped, at which token, and which tokens would have fitted."""
+    try:
+        return shape(parser.parse(text))  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
+    except UnexpectedToken as error:
+        token = cast(Token, error.token)
+        return token.type, token.start_pos, sorted(error.accepts or ())
+    except UnexpectedCharacters as error:
+        place = cast(int, error.pos_in_stream)
+        return place, sorted(error.allowed or ())
+    except Refused as error:
+        return error.code, error.start, error.end
+
+
+@pytest.mark.parametrize("path", [*SPECS, *STD], ids=lambda p: p.name)
+def test_a_spec_is_read_as_lark_itself_reads_it(path: Path) -> None:
+    # Lark's own contextual lexer and parser, built from the grammar.
+    lark = Lark(table.GRAMMAR.read_text("utf-8"), parser="lalr", transformer=Builder(), maybe_placeholders=True)
+    text = path.read_text("utf-8")
+    assert outcome(table.load(lambda token: token, Builder()), text) == outcome(lark, text)
+
+
+def test_a_broken_text_stops_the_parser_where_it_stops_larks_own() -> None:
+    ours = table.load(lambda token: token, Builder())
+    # The same table and the same lexer, with Lark's own loop.
+    larks = Lark._load_from_dict(  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] -- as netc.syntax.table does
+        grammar_table.DATA, grammar_table.MEMO, transformer=Builder(), _plugins={"ContextualLexer": OneLexer}
+    )
+    stops: set[str] = set()
+    for place in range(0, len(TEXT), 5):
+        for put in ("", " -> ", " 7 ", " in ", " $ ", " ) "):
+            text = TEXT[:place] if put == "" else TEXT[:place] + put + TEXT[place:]
+            said = outcome(ours, text)
+            assert said == outcome(larks, text), text
+            stops.add(str(said)[:40])
+    assert len(stops) > 300  # most of them stop, at places of their own
+
+
 # --- size
 
 
@@ -374,6 +430,17 @@ def chained(count: int) -> str:
     """A net of so many lines, each a labelled stage."""
     lines = "\n".join(f"    -> s{i}: conv(8, k=3, pad=1) -> relu" for i in range(count))
     return f"net A {{\n  input x: f32[N, 8, 8, 8]\n  output y: f32[N, 8, 8, 8]\n  from x\n{lines}\n    => y\n}}\n"
+
+
+def residual(count: int) -> str:
+    """A net of four times so many lines, each a stage, whose values are named again further down."""
+    text, last = "", "x"
+    for i in range(count):
+        text += f"  from {last} -> conv{i}: conv(8, k=3, pad=1, bias=false)\n    -> bn{i}: bn(eps=1e-3)\n"
+        text += f"  from bn{i}, {last} -> sum{i}: add\n    -> out{i}: relu\n"
+        last = f"out{i}"
+    ports = "  input x: f32[N, 8, H, W]\n  output y: f32[N, 8, H, W]\n"
+    return f"net A {{\n{ports}{text}  from {last} -> id => y\n}}\n"
 
 
 def calls(text: str) -> Counter[str]:
@@ -394,9 +461,10 @@ def calls(text: str) -> Counter[str]:
     return counts
 
 
-def test_the_work_of_a_check_grows_with_the_text_and_no_faster() -> None:
-    check(chained(1))  # what is made on first use
-    small, large = calls(chained(100)), calls(chained(400))
+@pytest.mark.parametrize("text", [chained, residual])
+def test_the_work_of_a_check_grows_with_the_text_and_no_faster(text: Callable[[int], str]) -> None:
+    check(text(1))  # what is made on first use
+    small, large = calls(text(100)), calls(text(400))
     grown = {name: (small[name], n) for name, n in large.items() if n > 4 * small[name] + 40}
     assert grown == {}
 

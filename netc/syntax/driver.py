@@ -51,6 +51,7 @@ class _Loop(Loop):
         moves = self.moves
         states, values = cast("list[int]", state.state_stack), cast("list[Any]", state.value_stack)
         wrong: Callable[[Token], Reduction] = state.feed_token  # for a token that does not fit: Lark raises its error
+        token = last_token
         try:
             for token in state.lexer.lex(state):
                 kind = token.type
@@ -67,7 +68,8 @@ class _Loop(Loop):
                     states.append(moves[states[-1]][rule])
                 states.append(move)
                 values.append(token)
-            return state.feed_token(Token("$END", ""), True)
+            end = Token.new_borrow_pos("$END", "", token) if token is not None else Token("$END", "")
+            return state.feed_token(end, True)
         except UnexpectedInput as error:
             error.interactive_parser = InteractiveParser(self, state, state.lexer)
             raise
