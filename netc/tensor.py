@@ -8,7 +8,7 @@ that equal sizes have equal normal forms and `==` is a proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from math import floor, gcd
@@ -71,6 +71,14 @@ class Size:
 
     terms: tuple[tuple[Atom, Fraction], ...]
     constant: Fraction = Fraction(0)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A type of every layer holds the batch, and is looked up by it: a fraction's hash takes a power.
+        object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @staticmethod
     def of(symbol: Symbol) -> Size:

@@ -46,24 +46,24 @@ def _value(token: Token) -> int | float:
         raise Refused("N101", message, "take the `_` out", _start(token), _end(token)) from None
 
 
-def _word(token: Token) -> str:
+def _word(token: Any) -> str:
     """A name's text. Raises Refused where it is too long."""
     if len(token) > _LONGEST_NAME:
         message = f"this name has {len(token):,} letters; a name has at most {_LONGEST_NAME}"
         raise Refused("N107", message, "shorten it", _start(token), _end(token))
-    return cast(str, token.value)
+    return token.value
 
 
 def _depth(part: Any) -> int:
     return getattr(part, "depth", 0)
 
 
-def _start(token: Token) -> int:
-    return cast(int, token.start_pos)
+def _start(token: Any) -> int:
+    return token.start_pos
 
 
-def _end(token: Token) -> int:
-    return cast(int, token.end_pos)
+def _end(token: Any) -> int:
+    return token.end_pos
 
 
 def _name(token: Any) -> t.Name:

@@ -65,7 +65,8 @@ class OneLexer(Lexer):
         match, accepts, callbacks, words, marks = self.regex.match, self.accepts, self.callbacks, self.words, self.marks
         at = 0
         while found := match(text, at):
-            kind, word = cast(str, found.lastgroup), cast(str, found[found.lastindex or 0])
+            kind: str = found.lastgroup  # pyright: ignore[reportAssignmentType] -- every way to match is a named group
+            word: str = found[kind]
             at = found.end()
             start = at - len(word)
             if kind == "NAME" or kind == "MARK":
