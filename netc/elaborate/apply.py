@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -275,7 +276,9 @@ def _bind_call(frame: Frame, cls: type[Layer], call: t.Call, env: Env, prefix: s
                     if cls.positional
                     else "no argument without a name"
                 )
-                frame.report("N123", f"`{cls.kind}` takes {takes}", where, help=_name_help(frame, cls, call, bound))
+                frame.report(
+                    "N123", f"`{cls.kind}` takes {takes}", where, help=_name_help(frame, cls, call, bound, where)
+                )
                 continue
             seen_positional = True
             name, name_where = cls.positional, where
@@ -312,18 +315,24 @@ def _operand(frame: Frame, expr: t.Expr, prefix: str) -> Value:
     return value or Value(None, frame.span(expr), read=True)
 
 
-def _name_help(frame: Frame, cls: type[Layer], call: t.Call, bound: Bound) -> str:
+def _name_help(frame: Frame, cls: type[Layer], call: t.Call, bound: Bound, where: Span) -> str:
     """What to write for an argument without a name that has no place."""
     given = [frame.span(a.value).text for a in call.args if a.name is None]
+    wrong = given.index(where.text)
     if cls.kind == "fc" and len(given) == 2:
         return f"`fc` knows the features that enter: write fc({given[1]})"
     if cls.kind == "bn":
         return "`bn` knows the channels that enter: write bn"
     if cls.kind == "conv" and len(given) == 3:
         return f"`conv` knows the channels that enter: write conv({given[1]}, k={given[2]})"
+    if cls.kind == "conv" and len(given) == 2 and re.fullmatch(r"\d+(x\d+)+", given[0]):
+        return f"write conv({given[1]}, k={given[0]})"
     free = [n for n in cls.model_fields if n not in bound.values and n != cls.positional]
-    others = f", or one of {', '.join(free[1:6])}" if len(free) > 1 else ""
-    return f"name it: {free[0]}=...{others}" if free else ""
+    # In other libraries the layer's arguments go by position, in this very order.
+    order = list(cls.model_fields)
+    meant = order[wrong] if wrong < len(order) and order[wrong] in free else free[0] if free else ""
+    others = [n for n in free if n != meant][:5]
+    return f"name it: {meant}={where.text}{', or one of ' if others else ''}{', '.join(others)}" if meant else ""
 
 
 def _report_finding(frame: Frame, finding: Finding, call: t.Call, bound: Bound, held: LayerValue | None) -> None:

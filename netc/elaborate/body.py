@@ -173,7 +173,8 @@ def feed(frame: Frame, name: t.Name, current: tuple[Value, ...]) -> None:
                 "N119",
                 f"the net has no output `{name.text}`",
                 span,
-                help=nearest(name.text, frame.output_names) or f"declare it: output {name.text}: f32[N, ...]",
+                help=nearest(name.text, frame.output_names)
+                or f"declare it: output {name.text}: f32[N, ...]; or name a value: -> {name.text}: id",
                 edit=renamed(span, name.text, frame.output_names),
             )
         return

@@ -106,6 +106,8 @@ def findings(cls: type[BaseModel], values: dict[str, Value], error: ValidationEr
     ]
     if not (extra and missing):
         for name in missing:
+            if name == "k" and _squeezed(values):
+                continue
             field = cls.model_fields[name]
             said = f" ({field.description})" if field.description else ""
             found.append(Finding("N121", None, f"{what} needs `{name}`{said}", f"add {name}=..."))
@@ -164,6 +166,15 @@ def argument_meant(cls: type[BaseModel], name: str) -> str:
     return foreign if foreign in takes else meant(name, takes)
 
 
+def _squeezed(values: dict[str, Value]) -> str:
+    """`64, k=3` where the channels and the kernel were written as one, 64x3x3; else nothing."""
+    c = values.get("c")
+    if not isinstance(c, tuple) or len(c) != 3 or "k" in values:
+        return ""
+    channels, *kernel = map(show, cast("tuple[Value, ...]", c))
+    return f"{channels}, k={kernel[0] if kernel[0] == kernel[1] else f'[{kernel[0]}, {kernel[1]}]'}"
+
+
 def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error: Any, what: str) -> Finding:
     head, _, label = name.partition(".")
     field = cls.model_fields.get(head)
@@ -192,6 +203,8 @@ def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error:
         word = "true" if value else "false"
         return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {shown}", f"write {word}", word)
     found = shown if value is None else f"{kind_of(value)} ({shown})" if not isinstance(value, str) else shown
+    if name == "c" and "k" in cls.model_fields and (write := _squeezed(values)):
+        return Finding("N122", name, f"`c` of {what} is the channels alone, not {shown}", f"write {write}")
     words = _literals(field.annotation) if field is not None and isinstance(value, str) else set[str]()
     return Finding("N122", name, f"`{name}` of {what} takes {wants}, not {found}", nearest(str(value), words))
 

@@ -324,7 +324,12 @@ class _Net:
                 )
                 return None
             if isinstance(value, int) and not 1 <= value <= LARGEST:
-                self._wrong("N205", f"a side is from 1 to {LARGEST}, not {value}", self.unit.span(dim))
+                self._wrong(
+                    "N205",
+                    f"a side is from 1 to {LARGEST}, not {value}",
+                    self.unit.span(dim),
+                    "a size that is not fixed has a name: N" if value == -1 else "",
+                )
                 return None
             dims.append(value)
         if not 2 <= len(dims) <= 5:

@@ -22,7 +22,7 @@ LAYERS = {
     "globalmaxpooling2d": "gmp", "adaptivemaxpool2d": "gmp", "globalmaxpool": "gmp",
     "localresponsenorm": "lrn", "local_response_norm": "lrn",
     "leakyrelu": "leaky_relu", "leaky": "leaky_relu", "hard_swish": "hardswish", "swish": "silu",
-    "logsoftmax": "log_softmax", "droppath": "drop_path", "stochasticdepth": "drop_path", "dropout2d": "dropout",
+    "logsoftmax": "log_softmax", "droppath": "drop_path", "stochasticdepth": "drop_path",
     "zeropad2d": "pad", "zeropadding2d": "pad", "upsample2d": "upsample", "upsampling2d": "upsample",
     "interpolate": "upsample", "channelshuffle": "channel_shuffle", "cropping2d": "crop",
     "concatenate": "concat", "cat": "concat", "route": "concat", "eltwise": "add", "shortcut": "add",

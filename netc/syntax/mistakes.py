@@ -165,7 +165,10 @@ _SIGNS = {
 """Characters that look like one of the language's, and what to write."""
 
 _KEYWORDS = {
-    "return": Advice("there is no `return`: a body's value is its last chain's", "take `return` out"),
+    "return": Advice(
+        "there is no `return`: a body's value is its last chain's",
+        "take `return` out; in a net, => name feeds an output",
+    ),
     "def": Advice("`def` is not of this language", "write block name(c) { ... }"),
     "function": Advice("`function` is not of this language", "write block name(c) { ... }"),
     "class": Advice(
@@ -316,7 +319,7 @@ def _assigned(stop: Stop) -> Advice | None:
     """`x = conv(...)`, `self.x = ...`, `x += 1`."""
     name = None
     if stop.found == "=":
-        name = re.search(r"(?:^|[{|])\s*(?:self\.)?(\w+)$", stop.before)
+        name = re.search(r"(?:^|[{|]|->)\s*(?:self\.)?(\w+)$", stop.before)
     elif stop.before == "" or stop.before[-1] in "{}":
         name = re.match(r"(?:self\.)?([A-Za-z_]\w*)\s*(?:[-+*/]=|=(?![=>]))", stop.after)
     if name is None or name[1] in WORDS or "EQUAL" in stop.names:

@@ -16,7 +16,7 @@ def test_the_size_may_be_named() -> None:
 
 
 def test_a_layer_without_a_size_takes_no_positional_argument() -> None:
-    refused(net("from image -> maxpool(§2) -> conv(8, k=1) => y"), "N123", says="name it: k=...")
+    refused(net("from image -> maxpool(§2) -> conv(8, k=1) => y"), "N123", says="name it: k=2")
 
 
 def test_a_block_takes_arguments_by_position_or_by_name() -> None:
