@@ -120,7 +120,7 @@ class Graph:
 
     def operands(self, node: Node) -> tuple[TensorType, ...]:
         """The types of what enters a node."""
-        return tuple(self.types[name] for name in node.inputs)
+        return tuple([self.types[name] for name in node.inputs])
 
     @cached_property
     def deployed(self) -> frozenset[str]:
@@ -166,13 +166,12 @@ class Graph:
         for node in self.nodes:
             if node.name not in self.deployed:
                 continue
-            xs = tuple(x.at(sizes or {}) for x in self.operands(node))
-            y = node.type.at(sizes or {})
-            for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
-                raise KeyError(next(iter(side.symbols())))
-            key = (id(node.op), y, xs)
+            key = (id(node.op), node.type, self.operands(node))
             if key not in counted:
-                counted[key] = node.op.macs(key[1], *xs)
+                y, *xs = (x.at(sizes or {}) for x in (node.type, *key[2]))
+                for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
+                    raise KeyError(next(iter(side.symbols())))
+                counted[key] = node.op.macs(y, *xs)
             total += counted[key]
         return total
 

@@ -587,7 +587,7 @@ class _Net:
         }
         if expect.macs is not None:
             deployed = [n for n in graph.nodes if n.name in graph.deployed]
-            types = [t for n in deployed for t in (n.type, *graph.operands(n))]
+            types = list(dict.fromkeys(t for n in deployed for t in (n.type, *graph.operands(n))))
             symbols = {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
             missing = sorted(symbols.keys() - expect.at.keys())
             if missing:
