@@ -123,7 +123,7 @@ _PASTED = (
     (re.compile(r"(ir_version|producer_name|opset_import|graph|graph_def|node)\s*[:{]"), "a protobuf's text"),
     (re.compile(rf"\[({_DARKNET})\]"), "a darknet .cfg file"),
     (re.compile(r"\[+[\w.\"-]+\]+\s*(\n|\Z)"), "TOML"),
-    (re.compile(r"[\[{]\s*([\"\]}{\[]|-?\d)"), "JSON"),
+    (re.compile(r"\{\s*[\"}]|\[\s*[{\"\]]"), "JSON"),
     (re.compile(r"---(\s|\Z)|- |[A-Za-z_][\w-]*:(\s|\Z)"), "YAML"),
     (
         re.compile(
