@@ -182,12 +182,9 @@ def as_processes(name: str, spec: Path, net: str | None, scratch: Path, torch: b
         )
 
 
-def in_process(
-    name: str, spec: Path, net: str | None, parser: Lark, torch: bool, pairs: int
-) -> tuple[dict[bool, float], float]:
-    """Prints a net's rows; its seconds, with collection and without, and its memory in MiB."""
+def in_process(name: str, spec: Path, net: str | None, parser: Lark, torch: bool, pairs: int) -> float:
+    """Prints a net's rows; its memory in MiB."""
     text = spec.read_text("utf-8")
-    seconds: dict[bool, float] = {}
 
     def check() -> object:
         return api.check_text(Source(spec.name, text), spec, net=net)
@@ -196,7 +193,6 @@ def in_process(
         return parser.parse(text)  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
 
     def row(what: str, times: tuple[float, float, str], collecting: bool) -> None:
-        seconds.setdefault(collecting, times[0])
         shown = f"{name:<13} {1000 * times[0]:9.1f} ms   {what:<21}{1000 * times[1]:9.1f} ms   ratio {times[2]}"
         print(shown + ("" if collecting else "   without gc"), flush=True)
 
@@ -215,7 +211,17 @@ def in_process(
         row("torchinfo summary" if summary else "torch module on meta", times, True)
     ours, theirs = allocated(check), allocated(parse)
     print(f"{name:<13} {ours:9.1f} MiB  {'Lark, embedded':<21}{theirs:9.1f} MiB", flush=True)
-    return seconds, ours
+    return ours
+
+
+def tenfold(few: Path, many: Path, pairs: int) -> tuple[float, float, str]:
+    """A check of ten times the lines beside ten checks: 1 where time grows as the text does."""
+    small, large = (Source(path.name, path.read_text("utf-8")) for path in (few, many))
+    return compared(
+        lambda: clocked(lambda: api.check_text(large)),
+        lambda: sum(clocked(lambda: api.check_text(small)) for _ in range(10)),
+        pairs,
+    )
 
 
 def main(pairs: int, only: list[str]) -> None:
@@ -236,13 +242,17 @@ def main(pairs: int, only: list[str]) -> None:
         print("\nin process: netc.api.check_text beside others")
         parser = stock()
         parser.parse(generated(50))  # pyright: ignore[reportUnknownMemberType] -- as above
-        costs = [(case[0], *in_process(*case[:3], parser, *case[3:])) for case in cases]
-        print("\nten times the lines")
-        for (few, fast, small), (many, slow, large) in pairwise(cost for cost in costs if cost[0].isdigit()):
-            print(
-                f"{few:>7} to {many:>7}: {slow[True] / fast[True]:6.2f} times the time, "
-                f"{slow[False] / fast[False]:6.2f} without gc, {large / small:6.2f} times the memory"
-            )
+        memory = [in_process(*case[:3], parser, *case[3:]) for case in cases]
+        print("\nten times the lines, beside ten checks")
+        for few, many in pairwise(zip(cases, memory, strict=True)):
+            if few[0][0].isdigit():
+                (name, spec, *_), (larger, large, *_, turns) = few[0], many[0]
+                ours, theirs, ratio = tenfold(spec, large, turns)
+                print(
+                    f"{larger:>6} lines {1000 * ours:9.1f} ms   10 of {name:>6} {1000 * theirs:9.1f} ms   ratio {ratio}"
+                    f"   memory {many[1] / few[1]:.2f} times",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
