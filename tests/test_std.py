@@ -24,6 +24,12 @@ BLOCKS = [
     ("resnet", "bottleneck", "bottleneck(64)", 256, 16_384 + 128 + 36_864 + 128 + 16_384 + 512),
     # strided, v1: the weights are v1.5's
     ("resnet", "bottleneck", "bottleneck(64, 2, v1=true)", 64, 4_096 + 128 + 36_864 + 128 + 16_384 + 512 + 16_896),
+    # wide ResNet-50's layer1.0: conv1 64 * 128, bn1 2 * 128; conv2 128 * 128 * 9, bn2; conv3 128 * 256, bn3; projection
+    ("resnet", "bottleneck", "bottleneck(64, inner=128)", 64, 8_192 + 256 + 147_456 + 256 + 32_768 + 512 + 16_896),
+    # ResNeXt-50's layer1.0: the same, and its conv2 of 32 groups 128 * 4 * 9 = 4,608
+    ("resnet", "bottleneck", "bottleneck(64, inner=128, groups=32)", 64, 61_440 + 2_048),
+    # DeepLabV3's layer4.1, dilated, at an eighth of its width: 256 enter, as in layer1.1
+    ("resnet", "bottleneck", "bottleneck(64, dilation=4)", 256, 16_384 + 128 + 36_864 + 128 + 16_384 + 512),
     # two of 64 * 64 * 9 + 2 * 64
     ("resnet", "basic", "basic(64)", 64, 2 * (36_864 + 128)),
     # 64 * 128 * 9 = 73,728; 128 * 128 * 9 = 147,456; the projection 64 * 128 = 8,192; three bn of 2 * 128
@@ -39,6 +45,19 @@ BLOCKS = [
     ("vgg", "stage", "stage(64, 2)", 3, 38_720),
     # 1 * 64 * 9 + 64 = 640, and 36,928
     ("unet", "double", "double(64)", 1, 37_568),
+    # 3 * 32 * 25, and 2 * 32
+    ("conv_bn", "conv_bn", "conv_bn(32, k=5)", 3, 2_464),
+    # EfficientNet-B0's first: 32 * 8 + 8, and 8 * 32 + 32
+    ("squeeze_excite", "squeeze_excite", "squeeze_excite(8, act=silu)", 32, 264 + 288),
+    # MobileNet table 1's first: 9 * 32 + 2 * 32, and 32 * 64 + 2 * 64
+    ("mobilenet", "separable", "separable(64)", 32, 352 + 2_176),
+    # MobileNetV2 table 2's first rows: 9 * 32 + 2 * 32, 32 * 16 + 2 * 16
+    ("mobilenet", "expand_filter_project", "expand_filter_project(1, 16)", 32, 352 + 544),
+    ("mobilenet", "inverted_residual", "inverted_residual(1, 16)", 32, 352 + 544),
+    # 16 * 96 + 2 * 96, 9 * 96 + 2 * 96, 96 * 24 + 2 * 24
+    ("mobilenet", "inverted_residual", "inverted_residual(6, 24, 2)", 16, 1_728 + 1_056 + 2_352),
+    # 24 * 144 + 2 * 144, 9 * 144 + 2 * 144, 144 * 24 + 2 * 24
+    ("mobilenet", "inverted_residual", "inverted_residual(6, 24)", 24, 3_744 + 1_584 + 3_504),
 ]
 # The zoo's VGG numbers its layers as torchvision does, so its blocks take a number.
 ZOO = {"resnet": "resnet.cnn", "inception": "googlenet.cnn", "unet": "unet.cnn"}
@@ -66,13 +85,27 @@ def test_a_standard_block_has_the_parameters_worked_by_hand(
     assert graph.params() == params
 
 
-@pytest.mark.parametrize(("file", "block", "call", "channels", "params"), [b for b in BLOCKS if b[0] in ZOO])
+# The zoo's ResNet has no use for what its kin varies.
+VARIED = ("inner=", "groups=", "dilation=")
+
+
+@pytest.mark.parametrize(
+    ("file", "block", "call", "channels", "params"),
+    [b for b in BLOCKS if b[0] in ZOO and not any(words in b[2] for words in VARIED)],
+)
 def test_a_standard_block_is_the_zoos(file: str, block: str, call: str, channels: int, params: int) -> None:
     here = ROOT / "specs" / "one.cnn"
     ours = around(f"std/{file}.cnn", block, call, channels, here)
     zoos = around(ZOO[file], block, call, channels, here)
     assert dict(ours.parameters()) == dict(zoos.parameters())
     assert [(n.name, n.op, n.type) for n in ours.nodes] == [(n.name, n.op, n.type) for n in zoos.nodes]
+
+
+def test_the_bottlenecks_of_mobilenet_v2_are_named_as_the_zoos() -> None:
+    here = ROOT / "specs" / "one.cnn"
+    ours = around("std/mobilenet.cnn", "inverted_residual", "inverted_residual(6, 24, 2)", 16, here)
+    zoos = around("mobilenet_v2.cnn", "residual", "residual(6, 24, 2)", 16, here)
+    assert list(ours.parameters()) == list(zoos.parameters())
 
 
 @pytest.mark.parametrize("path", sorted(STD.glob("*.cnn")), ids=lambda path: path.name)
