@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from netc.tensor import LARGEST, TensorType
+from netc.tensor import LARGEST, TensorType, at
 
 Count: TypeAlias = Annotated[int, Field(gt=0, le=LARGEST)]
 """A number of channels, units or groups."""
@@ -127,6 +127,48 @@ class Start(NamedTuple):
     define: str = ""
 
 
+class Reach(NamedTuple):
+    """Which elements of one side of an operand the elements of the result's same side read.
+
+    Element i of the result reads `reads[i]`, for i below the period, which is how many there are; element i + period
+    reads `step` elements further on. Padding counts as read.
+    """
+
+    reads: tuple[range, ...] = (range(1),)
+    step: int = 1
+
+
+ELEMENT = Reach()
+EVERYTHING = Reach((), 0)
+NOTHING = Reach((range(0),), 0)
+
+Reaches: TypeAlias = tuple[Reach | None, ...]
+"""One a side; None where symbols do not tell."""
+
+
+class Kept(NamedTuple):
+    """What torch keeps for a layer's backward pass: the values that enter, the one that leaves, bytes beside them."""
+
+    inputs: bool
+    output: bool
+    more: int = 0
+
+
+class Working(NamedTuple):
+    """An arithmetic as a lecture writes it: in symbols, and with a layer's numbers; `2 (3 + 1)` is a product."""
+
+    symbols: str
+    numbers: str
+
+
+def size_bytes(x: TensorType) -> int:
+    """What a value of f32 takes. The batch and all sides are numbers."""
+    total = 4 * at(x.batch, {}) * x.c
+    for side in x.sides:
+        total *= at(side, {})
+    return total
+
+
 class Operand(NamedTuple):
     """A value in the ONNX graph being built: its name there and its type."""
 
@@ -177,6 +219,8 @@ class Layer(BaseModel):
     """Whether the layer is short for several, each applied to what enters: no graph has it, only what it stands for."""
     inference_identity: ClassVar[bool] = False
     """Whether the layer hands on what enters, unchanged, when the net is not being trained."""
+    saves: ClassVar[tuple[Literal["input", "output"], ...]] = ()
+    """What torch keeps for the backward pass: all that enters, what leaves, both or nothing. `kept` may say more."""
     opset: ClassVar[int] = 17
     """The lowest ONNX opset the lowering needs."""
     foreign: ClassVar[Mapping[str, str]] = {}
@@ -203,6 +247,28 @@ class Layer(BaseModel):
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         """Multiply-accumulates for one example; every side of `y` and `xs` is a number."""
         return 0
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        """What of each operand's sides an element of the result reads: by default the one in its own place.
+
+        Statistics over an image, such as a norm's, do not count. Of an operand that gives its size alone: NOTHING.
+        """
+        return tuple((ELEMENT,) * x.rank for x in xs)
+
+    def views(self, *xs: TensorType) -> bool:
+        """Whether the result has no memory of its own: in torch it is another view of the first operand."""
+        return False
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        """What torch keeps for the backward pass, on the CPU; the batch and all sides are numbers."""
+        return Kept("input" in self.saves, "output" in self.saves)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        """How `parameters`, `macs`, the channels `c` and the sides (`t`; `h`, `w`; `d`, `h`, `w`) are worked out.
+
+        What is not named is 0, or is handed on as it enters.
+        """
+        return {}
 
     def torch(self, *xs: TensorType) -> Call:
         """How torch says it."""

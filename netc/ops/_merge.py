@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from netc.op import Layer, OnnxGraph, Operand, Reject
+from netc.op import ELEMENT, Kept, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, size_bytes
 from netc.ops._meet import channels_edit, sides_edit
 from netc.tensor import Side, TensorType
 
@@ -28,6 +28,17 @@ class Elementwise(Layer):
                 raise Reject("N301", message, operand=i, help=help)
             met = met.with_(sides=tuple(map(_broadcast, met.sides, x.sides)))
         return met
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        repeated = Reach((range(1),), 0)
+        return tuple(
+            tuple(repeated if n == 1 and m != 1 else ELEMENT for n, m in zip(x.sides, y.sides, strict=True)) for x in xs
+        )
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        # torch works on two at a time: what the first ones give enters the next step.
+        between = sum(size_bytes(self.infer(*xs[:i])) for i in range(2, len(xs))) if self.saves else 0
+        return super().kept(y, *xs)._replace(more=between)
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
         met = g.node(self.onnx_kind, xs[0], xs[1])

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from netc.op import Reject, listed, per_side
+from netc.op import Reach, Reject, Working, listed, per_side
 from netc.ops._words import one, spell, times
+from netc.ops._working import letters, number, sides
 from netc.tensor import LARGEST, Side, TensorType, high
 
 NotNegative: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -66,6 +67,23 @@ class Window:
     def extent(self) -> tuple[int, ...]:
         """How far the window reaches on each side: dilation * (k - 1) + 1."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.k, self.dilation, strict=True))
+
+    def reach(self) -> tuple[Reach, ...]:
+        """What a place of the window reads, one a side."""
+        each = zip(self.pads, self.extent, self.dilation, self.stride, strict=True)
+        return tuple(Reach((range(-begin, extent - begin, d),), s) for (begin, _), extent, d, s in each)
+
+    def working(self, y: TensorType, x: TensorType) -> dict[str, Working]:
+        """How the sides of the result are worked out; what rounding up adds stands with the padding."""
+        made: list[Working] = []
+        for i, letter in enumerate(letters(x)):
+            begin, end = self.pads[i]
+            k, d, s = self.k[i], self.dilation[i], self.stride[i]
+            span = ("dilation (k - 1) - 1", f"{d} ({k} - 1) - 1") if d > 1 else ("k", str(k))
+            pad = (" + 2 pad", f" + 2 * {begin}") if begin == end else (" + begin + end", f" + {begin} + {end}")
+            symbols, numbers = f"{letter}{pad[0]} - {span[0]}", f"{number(x.sides[i])}{pad[1]} - {span[1]}"
+            made.append(Working(f"({symbols}) // stride + 1", f"({numbers}) // {s} + 1"))
+        return sides(y, made)
 
     @property
     def uneven(self) -> bool:

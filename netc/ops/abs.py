@@ -16,6 +16,7 @@ class Abs(Layer):
     Source: Jarrett et al. 2009 (ICCV), rectification; ONNX Abs-13; torch.abs
     """
 
+    saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, Reject, Sides, op
+from netc.op import Call, Layer, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op
 from netc.ops._checks import image
 from netc.ops._pool import half_at_most, onnx_pad
 from netc.ops._window import POOL_FOREIGN, Even, Window, window
@@ -34,6 +34,7 @@ class Avgpool(Layer):
     round: Literal["floor", "ceil"] = Field(default="floor", description="whether `ceil` adds a last, cut-off window")
     count_pad: bool = Field(default=True, description="whether padding counts in the average's divisor")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {**POOL_FOREIGN, "count_include_pad": "count_pad"}
     examples = (
         ({"k": 2}, ((6, 28, 28),)),  # LeNet-5 s2
@@ -63,6 +64,12 @@ class Avgpool(Layer):
             largest = min(n for n in most if n is not None)
             raise Reject("N203", message, at="k", help=f"the largest window is k={largest}")
         return x.with_(sides=sides)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (self._window(xs[0]).reach(),)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return self._window(xs[0]).working(y, xs[0])
 
     def torch(self, *xs: TensorType) -> Call:
         w = self._window(xs[0])

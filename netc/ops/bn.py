@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Module, OnnxGraph, Operand, Param, op
+from netc.op import Call, Kept, Module, OnnxGraph, Operand, Param, Working, op
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._words import unlike
 from netc.tensor import TensorType
@@ -29,6 +29,7 @@ class Bn(Learned):
     )
     init: InitialFactor = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "momentum": "frameworks disagree on `momentum`: torch's 0.1 weights the new value, ONNX's 0.9, Keras's 0.99 "
         "and Caffe's 0.999 the old one; write `decay`, the weight of the old one",
@@ -53,6 +54,12 @@ class Bn(Learned):
             "running_var": Param(each, learned=False),
             "num_batches_tracked": Param((), learned=False, dtype="i64"),
         }
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(True, False, 2 * 4 * y.c)  # the batch's mean and standard deviation
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"parameters": Working("2 d", f"2 * {y.c}")}
 
     def torch(self, *xs: TensorType) -> Call:
         momentum = round(1 - self.decay, 12)  # 1 - 0.9 is 0.09999999999999998

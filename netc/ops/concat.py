@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, op
+from collections.abc import Mapping
+
+from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, Working, op
 from netc.ops._checks import bounded
 from netc.ops._meet import sides_edit
 from netc.ops._merge import several, together
@@ -37,6 +39,9 @@ class Concat(Layer):
                 message = f"`concat` needs equal sides: {xs[0].shape} and {x.shape}"
                 raise Reject("N302", message, operand=i, help=sides_edit(xs[0], x, differ))
         return bounded(xs[0].with_(sum(x.c for x in xs)), help="fewer channels in the values that enter")
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"c": Working(" + ".join(f"C{i}" for i in range(1, len(xs) + 1)), " + ".join(str(x.c) for x in xs))}
 
     def torch(self, *xs: TensorType) -> Call:
         return Inline(f"torch.cat(({', '.join(f'{{{i}}}' for i in range(len(xs)))}), dim=1)")

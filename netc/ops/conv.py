@@ -8,11 +8,26 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Sides, op, per_side
+from netc.op import (
+    Call,
+    Count,
+    Kept,
+    Module,
+    OnnxGraph,
+    Operand,
+    Param,
+    Reaches,
+    Sides,
+    Working,
+    op,
+    per_side,
+    size_bytes,
+)
 from netc.ops._checks import bounded, divides, image
 from netc.ops._init import INIT, InitialKernel, Learned
 from netc.ops._window import CONV_FOREIGN, Pad, Window, window
 from netc.ops._words import one, unlike
+from netc.ops._working import places, shared
 from netc.tensor import TensorType
 
 
@@ -40,6 +55,7 @@ class Conv(Learned):
     bias: bool = Field(default=True, description="whether a learned number is added to each channel")
     init: InitialKernel = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = CONV_FOREIGN
     examples = (
         ({"c": 6, "k": 5, "pad": 2}, ((1, 28, 28),)),  # LeNet-5 c1
@@ -70,6 +86,25 @@ class Conv(Learned):
 
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         return y.features * (xs[0].c // self.groups) * prod(per_side(self.k, y.rank, "k"))
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (self._window(xs[0]).reach(),)
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        w = self._window(xs[0])
+        if not w.uneven:
+            return super().kept(y, *xs)
+        pairs = zip(xs[0].sides, w.pads, strict=True)
+        return Kept(False, False, size_bytes(xs[0].with_(sides=tuple(n + begin + end for n, (begin, end) in pairs))))
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x, k = xs[0], per_side(self.k, y.rank, "k")
+        learned = shared(self.c, x.c, k, self.bias, self.groups)
+        (shape, area), (inner, part) = places(y, "'"), ("d1 / g", f"{x.c} / {self.groups}")
+        if self.groups == 1:
+            inner, part = "d1", str(x.c)
+        macs = Working(f"d2 {shape} {inner} s", f"{self.c} * {area} * {part} * {prod(k)}")
+        return {"parameters": learned, "macs": macs, "c": Working("d2", str(self.c)), **self._window(x).working(y, x)}
 
     def torch(self, *xs: TensorType) -> Call:
         w = self._window(xs[0])

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, op, per_side
+from netc.op import NOTHING, Call, Inline, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, Working, op, per_side
 from netc.ops._checks import image
 from netc.ops._like import onnx_sides, sized_like
 from netc.ops._proof import exceeds, fits, promise
 from netc.ops._window import NotNegatives
 from netc.ops._words import one, spell
+from netc.ops._working import same_as
 from netc.tensor import Side, TensorType, at
 
 
@@ -85,6 +86,16 @@ class Crop(Layer):
             facts = " and ".join(dict.fromkeys(fact for each in promises for fact in each))
             return f'`require {facts}, "why"` is enough'
         return "give both values sides of the same symbols, or declare the sides as numbers"
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        offsets = per_side(self.offset, y.rank, "offset")
+        return tuple(Reach((range(o, o + 1),)) for o in offsets), (NOTHING,) * y.rank
+
+    def views(self, *xs: TensorType) -> bool:
+        return True
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return same_as(y, xs[1])
 
     def torch(self, *xs: TensorType) -> Call:
         offsets = per_side(self.offset, xs[0].rank, "offset")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, OnnxGraph, Operand, Param, Sides, op
+from netc.op import Call, Count, Kept, OnnxGraph, Operand, Param, Reaches, Sides, Working, op, per_side
 from netc.ops._checks import bounded, image
 from netc.ops._init import INIT, InitialKernel, Learned
 from netc.ops._window import CONV_FOREIGN, Pad
+from netc.ops._working import places
 from netc.ops.conv import Conv
 from netc.tensor import TensorType
 
@@ -38,6 +40,7 @@ class Depthwise(Learned):
     bias: bool = Field(default=True, description="whether a learned number is added to each channel")
     init: InitialKernel = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         **{name: ours for name, ours in CONV_FOREIGN.items() if ours not in ("c", "groups")},
         "depth_multiplier": "mult",
@@ -69,6 +72,23 @@ class Depthwise(Learned):
 
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         return self._conv(xs[0]).macs(y, *xs)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return self._conv(xs[0]).reach(y, *xs)
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return self._conv(xs[0]).kept(y, *xs)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x, area = xs[0], prod(per_side(self.k, y.rank, "k"))
+        shape, count = places(y, "'")
+        learned = Working("d2 (s + 1)", f"{y.c} ({area} + 1)") if self.bias else Working("d2 s", f"{y.c} * {area}")
+        return {
+            **self._conv(x).working(y, x),
+            "parameters": learned,
+            "macs": Working(f"d2 {shape} s", f"{y.c} * {count} * {area}"),
+            "c": Working("mult d1", f"{self.mult} * {x.c}"),
+        }
 
     def torch(self, *xs: TensorType) -> Call:
         return self._conv(xs[0]).torch(*xs)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, op
+from netc.op import Call, Inline, Kept, Layer, OnnxGraph, Operand, op, size_bytes
 from netc.tensor import TensorType
 
 
@@ -35,6 +35,9 @@ class DropPath(Layer):
         "mode": "it drops whole examples of a batch, torchvision's mode `row`: leave `mode` out",
     }
     examples = (({"p": 0.1}, ((4, 3, 5),)), ({"p": 0.5}, ((6,),)), ({"p": 0}, ((3, 7),)), ({"p": 0.2}, ((2, 2, 3, 4),)))
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(False, False, size_bytes(y.with_(1, ())))  # a factor an example
 
     def torch(self, *xs: TensorType) -> Call:
         ones = "1, " * xs[0].rank + "1"

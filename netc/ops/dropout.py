@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, op
+from netc.op import Call, Inline, Kept, Layer, OnnxGraph, Operand, op, size_bytes
 from netc.tensor import TensorType
 
 
@@ -32,6 +32,12 @@ class Dropout(Layer):
         "keep_prob": "`p` is the fraction dropped: keep_prob=0.8 is p=0.2",
     }
     examples = (({}, ((4, 3, 5),)), ({"p": 0.2}, ((6,),)), ({"p": 0}, ((3, 7),)))
+
+    def views(self, *xs: TensorType) -> bool:
+        return self.p == 0
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(False, False, size_bytes(y) if self.p else 0)  # the mask, which a GPU keeps in a byte an element
 
     def torch(self, *xs: TensorType) -> Call:
         return Inline(f"F.dropout({{0}}, {self.p!r}, {{training}})")

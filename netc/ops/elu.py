@@ -25,6 +25,7 @@ class Elu(Layer):
         default=1.0, description="how far below zero it levels off"
     )
 
+    saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({"alpha": 0.5}, ((6,),)), ({"alpha": 2}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

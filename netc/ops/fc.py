@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reject, op
+from netc.op import Call, Count, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._init import INIT, InitialMatrix, Learned
 from netc.ops._words import unlike
+from netc.ops._working import places
 from netc.tensor import TensorType
 
 
@@ -28,6 +29,7 @@ class Fc(Learned):
     each: bool = Field(default=False, description="whether it works on the channels at each position")
     init: InitialMatrix = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "units": "c",
         "out_features": "c",
@@ -65,6 +67,20 @@ class Fc(Learned):
 
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         return xs[0].c * y.features
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        # With sides, the channels are brought to the end, and that is a copy.
+        return Kept(False, False, size_bytes(xs[0])) if xs[0].rank else super().kept(y, *xs)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x = xs[0]
+        learned = macs = Working("d2 d1", f"{self.c} * {x.c}")
+        if self.bias:
+            learned = Working("d2 (d1 + 1)", f"{self.c} ({x.c} + 1)")
+        if x.rank:
+            shape, count = places(x)
+            macs = Working(f"d2 {shape} d1", f"{self.c} * {count} * {x.c}")
+        return {"parameters": learned, "macs": macs, "c": Working("d2", str(self.c))}
 
     def torch(self, *xs: TensorType) -> Call:
         # torch's works on the last dimension, where the channels are brought and taken back from.

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reject, op
+from netc.op import EVERYTHING, Call, Inline, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, Working, op
 from netc.ops._checks import bounded
+from netc.ops._working import places
 from netc.tensor import TensorType
 
 
@@ -52,6 +53,20 @@ class Flatten(Layer):
             message = f"`flatten` needs a fixed size, and {x.shape} has one known only when the net runs"
             raise Reject("N209", message, help=f"gap -> flatten has {x.c} features at any size")
         return bounded(x.with_(x.features, ()), help="gap, or a pooling, before `flatten`")
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        # A feature may have stood anywhere: only of a side of 1 is it known where.
+        return (tuple(Reach((range(1),), 0) if side == 1 else EVERYTHING for side in xs[0].sides),)
+
+    def views(self, *xs: TensorType) -> bool:
+        return not self._order(xs[0])
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x = xs[0]
+        if not x.rank:
+            return {}
+        shape, count = places(x)
+        return {"c": Working(f"C {shape}", f"{x.c} * {count}")}
 
     def torch(self, *xs: TensorType) -> Call:
         order = self._order(xs[0])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from netc.op import Call, Layer, OnnxGraph, Operand, op
+from collections.abc import Mapping
+
+from netc.op import EVERYTHING, Call, Layer, OnnxGraph, Operand, Reaches, Working, op
 from netc.ops._checks import image
 from netc.ops._words import call
+from netc.ops._working import sides
 from netc.tensor import TensorType
 
 
@@ -23,6 +26,12 @@ class Gap(Layer):
     def infer(self, *xs: TensorType) -> TensorType:
         x = image("gap", xs[0], "leave it out: features have no sides to average over")
         return x.with_(sides=(1,) * x.rank)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return ((EVERYTHING,) * y.rank,)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return sides(y, [Working("1", "1")] * y.rank)
 
     def torch(self, *xs: TensorType) -> Call:
         return call(f"F.adaptive_avg_pool{xs[0].rank}d", 1)

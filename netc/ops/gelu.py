@@ -27,6 +27,7 @@ class Gelu(Layer):
 
     approximate: Literal["none", "tanh"] = Field(default="none", description="`tanh` for the approximation with tanh")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {"tanh": "write approximate=tanh"}
     examples = (
         ({}, ((4, 3, 5),)),

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reject, op
+from netc.op import Call, Count, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._checks import nearest_divisor
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN, a_channel
@@ -30,6 +30,7 @@ class Gn(Learned):
     eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
     init: InitialFactor = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {**NORM_FOREIGN, "num_groups": "groups", "group": "groups"}
     examples = (
         ({"groups": 2}, ((6, 5, 7),)),
@@ -54,6 +55,12 @@ class Gn(Learned):
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         return {"weight": Param((xs[0].c,)), "bias": Param((xs[0].c,))}
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(True, False, 2 * size_bytes(y.with_(self.groups, ())))  # each group's mean and standard deviation
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"parameters": Working("2 d", f"2 * {y.c}")}
 
     def torch(self, *xs: TensorType) -> Call:
         return Module("nn.GroupNorm", (self.groups, xs[0].c), unlike(1e-5, eps=self.eps))

@@ -17,6 +17,7 @@ class Hardsigmoid(Layer):
             always written; torch.nn.Hardsigmoid
     """
 
+    saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -16,6 +16,7 @@ class Hardswish(Layer):
     Source: Howard et al., arXiv:1905.02244, section 5.2; ONNX HardSwish-14; torch.nn.Hardswish
     """
 
+    saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

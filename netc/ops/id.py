@@ -21,6 +21,9 @@ class Id(Layer):
     inference_identity: ClassVar[bool] = True
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
+    def views(self, *xs: TensorType) -> bool:
+        return True
+
     def torch(self, *xs: TensorType) -> Call:
         return Inline("{0}")
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, op
+from netc.op import Call, Kept, Layer, OnnxGraph, Operand, op, size_bytes
 from netc.ops._words import call, unlike
 from netc.tensor import TensorType
 
@@ -27,6 +27,7 @@ class L2norm(Layer):
 
     eps: Annotated[float, Field(ge=1e-30, le=1)] = Field(default=1e-12, description="the least length divided by")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "epsilon": "eps",
         "p": "the length is the root of the sum of squares, p=2: leave `p` out",
@@ -34,6 +35,9 @@ class L2norm(Layer):
         "axis": "it runs over the channels: leave `axis` out",
     }
     examples = (({}, ((4, 3, 5),)), ({"eps": 1}, ((6,),)), ({"eps": 0.5}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(True, False, 2 * size_bytes(y.with_(1)))  # the lengths, and those divided by
 
     def torch(self, *xs: TensorType) -> Call:
         return call("F.normalize", **unlike(1e-12, eps=self.eps))

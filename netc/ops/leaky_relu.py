@@ -25,6 +25,7 @@ class LeakyRelu(Layer):
 
     slope: Annotated[float, Field(allow_inf_nan=False)] = Field(default=0.01, description="factor of negative elements")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {"negative_slope": "slope", "alpha": "slope", "leak": "slope"}
     examples = (({}, ((4, 3, 5),)), ({"slope": 0.1}, ((6,),)), ({"slope": 1}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 

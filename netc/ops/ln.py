@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from netc.op import Call, Module, OnnxGraph, Operand, Param, Reject, op
+from netc.op import Call, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN
 from netc.ops._words import unlike
+from netc.ops._working import places
 from netc.tensor import TensorType
 
 
@@ -32,6 +33,7 @@ class Ln(Learned):
     eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
     init: InitialFactor = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         **NORM_FOREIGN,
         "axis": "write `over=channels` or `over=all`",
@@ -68,6 +70,16 @@ class Ln(Learned):
     def params(self, *xs: TensorType) -> dict[str, Param]:
         shape = self._shape(xs[0])
         return {"weight": Param(shape), "bias": Param(shape)}
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        # A mean and a standard deviation at each position, or one an example.
+        return Kept(True, False, 2 * size_bytes(y.with_(1, () if self.over == "all" else y.sides)))
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        if self.over == "all" and y.rank:
+            shape, count = places(y)
+            return {"parameters": Working(f"2 d {shape}", f"2 * {y.c} * {count}")}
+        return {"parameters": Working("2 d", f"2 * {y.c}")}
 
     def torch(self, *xs: TensorType) -> Call:
         shape = self._shape(xs[0])

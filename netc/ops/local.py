@@ -8,12 +8,29 @@ from typing import ClassVar, cast
 
 from pydantic import Field
 
-from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reject, Sides, Start, op, per_side
+from netc.op import (
+    Call,
+    Count,
+    Kept,
+    Module,
+    OnnxGraph,
+    Operand,
+    Param,
+    Reaches,
+    Reject,
+    Sides,
+    Start,
+    Working,
+    op,
+    per_side,
+    size_bytes,
+)
 from netc.ops._checks import bounded, image
 from netc.ops._init import INIT, InitialPlaces, Learned
 from netc.ops._pool import onnx_pad
 from netc.ops._window import CONV_FOREIGN, Pad, Window, window
 from netc.ops._words import unlike
+from netc.ops._working import places
 from netc.tensor import TensorType
 
 _LOCAL = '''\
@@ -121,6 +138,25 @@ class Local(Learned):
 
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         return y.features * xs[0].c * prod(per_side(self.k, y.rank, "k"))
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (self._window(xs[0]).reach(),)
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        w, area = self._window(xs[0]), prod(per_side(self.k, y.rank, "k"))
+        if area == 1 and not any(end for pair in w.pads for end in pair):
+            return Kept(True, False)
+        return Kept(False, False, size_bytes(y.with_(xs[0].c * area)))  # every window, laid out
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x, area = xs[0], prod(per_side(self.k, y.rank, "k"))
+        shape, count = places(y, "'")
+        one = f"{x.c} * {area}"
+        learned = Working(f"d2 {shape} d1 s", f"{self.c} * {count} * {one}")
+        macs = learned
+        if self.bias:
+            learned = Working(f"d2 {shape} (d1 s + 1)", f"{self.c} * {count} ({one} + 1)")
+        return {"parameters": learned, "macs": macs, "c": Working("d2", str(self.c)), **self._window(x).working(y, x)}
 
     def torch(self, *xs: TensorType) -> Call:
         w = self._window(xs[0])

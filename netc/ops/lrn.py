@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Layer, OnnxGraph, Operand, Reject, op
+from netc.op import Call, Count, Kept, Layer, OnnxGraph, Operand, Reject, op, size_bytes
 from netc.ops._checks import image
 from netc.ops._words import call
 from netc.tensor import TensorType
@@ -29,6 +29,7 @@ class Lrn(Layer):
     beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=0.75, description="exponent")
     k: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=1.0, description="added to the sum")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "size": "n",
         "local_size": "n",
@@ -47,6 +48,10 @@ class Lrn(Layer):
             message = f"`lrn({self.n})` has an even window, which has no middle: ONNX Runtime refuses it at load"
             raise Reject("N210", message, at="n", help=f"an odd one: lrn({self.n - 1}) or lrn({self.n + 1})")
         return image("lrn", xs[0], "put it before `flatten`")
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        # The squares with zero channels around them, the divisor, and what is raised to a power for it.
+        return Kept(True, False, size_bytes(y.with_(y.c + self.n - 1)) + 2 * size_bytes(y))
 
     def torch(self, *xs: TensorType) -> Call:
         return call("F.local_response_norm", self.n, alpha=self.alpha, beta=self.beta, k=self.k)

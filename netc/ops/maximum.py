@@ -18,6 +18,7 @@ class Maximum(Elementwise):
     """
 
     onnx_kind = "Max"
+    saves = ("input",)
     examples = (
         ({}, ((4, 5, 6), (4, 5, 6))),
         ({}, ((4, 5, 6), (4, 1, 1), (4, 5, 1))),

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, Reject, Sides, op
+from netc.op import Call, Kept, Layer, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op, size_bytes
 from netc.ops._checks import image
 from netc.ops._pool import half_at_most, onnx_pad
 from netc.ops._window import POOL_FOREIGN, Even, Window, window
@@ -33,6 +33,7 @@ class Maxpool(Layer):
     dilation: Sides = Field(default=1, description="step between two elements of a window")
     round: Literal["floor", "ceil"] = Field(default="floor", description="whether `ceil` adds a last, cut-off window")
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {**POOL_FOREIGN, "dilation_rate": "dilation", "dilations": "dilation"}
     examples = (
         ({"k": 2}, ((3, 8, 7),)),
@@ -62,6 +63,15 @@ class Maxpool(Layer):
                 message = f"with dilation {d} and pad {p} a window can step over a side of {n} and see padding only"
                 raise Reject("N206", message, at="dilation", help=f"the largest dilation is dilation={most}")
         return x.with_(sides=sides)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (self._window(xs[0]).reach(),)
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(True, False, 2 * size_bytes(y))  # where each largest element was, in 64 bits
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return self._window(xs[0]).working(y, xs[0])
 
     def torch(self, *xs: TensorType) -> Call:
         w = self._window(xs[0])

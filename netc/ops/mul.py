@@ -18,6 +18,7 @@ class Mul(Elementwise):
     """
 
     onnx_kind = "Mul"
+    saves = ("input",)
     examples = (
         ({}, ((4, 5, 6), (4, 5, 6))),
         ({}, ((4, 5, 6), (4, 1, 1), (4, 5, 1))),

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, Reject, op
+from netc.op import Call, Kept, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, Working, op
 from netc.ops._checks import bounded, image
 from netc.ops._facts import at_least
 from netc.ops._window import NotNegatives, window
 from netc.ops._words import call, spell, unlike
+from netc.ops._working import letters, number, sides
 from netc.tensor import TensorType, high, low
 
 TORCH = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
@@ -77,6 +78,17 @@ class Pad(Layer):
         facts = [at_least(n, p + 1) for n, p in narrow]
         help = f'require {" and ".join(facts)}, "the border is reflected"' if all(facts) else "mode=replicate takes any"
         raise Reject("N216", f"{message}may have fewer beside its border", at="pad", help=help)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (tuple(Reach((range(-begin, 1 - begin),)) for begin, _ in self._ends(xs[0])),)
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        return Kept(self.mode != "zeros", False)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        each = zip(letters(y), xs[0].sides, self._ends(xs[0]), strict=True)
+        made = [Working(f"{a} + begin + end", f"{number(n)} + {begin} + {end}") for a, n, (begin, end) in each]
+        return sides(y, made)
 
     def torch(self, *xs: TensorType) -> Call:
         # F.pad's list starts at the last side.

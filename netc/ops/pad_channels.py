@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
-from netc.op import Call, Count, Layer, OnnxGraph, Operand, Reject, op
+from netc.op import Call, Count, Layer, OnnxGraph, Operand, Reject, Working, op
 from netc.ops._words import call
 from netc.tensor import TensorType
 
@@ -36,6 +38,9 @@ class PadChannels(Layer):
             message = f"`pad_channels({self.c})` only adds channels, and {xs[0].c} enter"
             raise Reject("N211", message, at="c", help=f"the smallest is pad_channels({xs[0].c})")
         return xs[0].with_(self.c)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"c": Working("C + zeros", f"{xs[0].c} + {y.c - xs[0].c}")}
 
     def torch(self, *xs: TensorType) -> Call:
         # F.pad's list starts at the last side, so the channels' pair stands last.

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Module, OnnxGraph, Operand, Param, op
+from netc.op import Call, Module, OnnxGraph, Operand, Param, Working, op
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import a_channel
 from netc.tensor import TensorType
@@ -26,6 +26,7 @@ class Prelu(Learned):
     shared: bool = Field(default=False, description="whether all channels share one slope")
     init: InitialFactor = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "channel_shared": "shared",
         "num_parameters": "there is a slope a channel, or one with `shared=true`: leave `num_parameters` out",
@@ -42,6 +43,9 @@ class Prelu(Learned):
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         return {"weight": Param((1 if self.shared else xs[0].c,))}
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"parameters": Working("1", "1") if self.shared else Working("d", str(y.c))}
 
     def torch(self, *xs: TensorType) -> Call:
         return Module("nn.PReLU", () if self.shared else (xs[0].c,))

@@ -16,6 +16,7 @@ class Relu(Layer):
     Source: Nair & Hinton 2010; ONNX Relu-14; torch.nn.ReLU
     """
 
+    saves = ("output",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -16,6 +16,7 @@ class Relu6(Layer):
     Source: Howard et al., arXiv:1704.04861; ONNX Clip-13; torch.nn.ReLU6
     """
 
+    saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from netc.op import Call, Count, Layer, OnnxGraph, Operand, Reject, listed, op
+from netc.op import EVERYTHING, Call, Count, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, Working, listed, op
 from netc.ops._words import call, spell
+from netc.ops._working import LETTERS
 from netc.tensor import TensorType
 
 
@@ -55,6 +56,17 @@ class Reshape(Layer):
             if elements % others == 0:
                 return (*self.shape[:i], elements // others, *self.shape[i + 1 :])
         return (elements,)
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        # A feature may have stood anywhere: only of a side of 1 is it known where.
+        return (tuple(Reach((range(1),), 0) if side == 1 else EVERYTHING for side in xs[0].sides),)
+
+    def views(self, *xs: TensorType) -> bool:
+        return True
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        names = ("c", *LETTERS[y.rank])
+        return {name: Working(f"shape[{i}]", str(n)) for i, (name, n) in enumerate(zip(names, self.shape, strict=True))}
 
     def torch(self, *xs: TensorType) -> Call:
         return call("torch.reshape", (-1, *self.shape))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, OnnxGraph, Operand, Param, Weight, op
+from netc.op import Call, OnnxGraph, Operand, Param, Weight, Working, op
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import a_channel
 from netc.tensor import TensorType
@@ -29,6 +29,7 @@ class Scale(Learned):
     flat: bool = Field(default=False, description="whether the tensor is stored as (C), without the sides' ones")
     init: InitialFactor = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "init_values": "init",
         "value": "init",
@@ -49,6 +50,9 @@ class Scale(Learned):
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         return {"": Param(self._shape(xs[0]))}
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"parameters": Working("d", str(y.c))}
 
     def torch(self, *xs: TensorType) -> Call:
         x = xs[0]

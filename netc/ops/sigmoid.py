@@ -16,6 +16,7 @@ class Sigmoid(Layer):
     Source: ONNX Sigmoid-13; torch.nn.Sigmoid
     """
 
+    saves = ("output",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Inline, Layer, OnnxGraph, Operand, Reject, op
+from netc.op import Call, Count, Inline, Layer, OnnxGraph, Operand, Reject, Working, op
 from netc.ops._window import NotNegative
 from netc.tensor import TensorType
 
@@ -53,6 +53,12 @@ class Slice(Layer):
             message = f"`slice` from {self.start} up to {self.stop} keeps no channel"
             raise Reject("N215", message, at="stop", help=f"the smallest is stop={self.start + 1}")
         return xs[0].with_(self.stop - self.start)
+
+    def views(self, *xs: TensorType) -> bool:
+        return True
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        return {"c": Working("stop - start", f"{self.start + y.c} - {self.start}")}
 
     def torch(self, *xs: TensorType) -> Call:
         return Inline(f"{{0}}[:, {self.start or ''}:{self.stop or ''}]")

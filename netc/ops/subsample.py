@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Sides, op, per_side
+from netc.op import Call, Inline, Layer, OnnxGraph, Operand, Reach, Reaches, Sides, Working, op, per_side
 from netc.ops._checks import image
+from netc.ops._working import letters, number, sides
 from netc.tensor import TensorType
 
 
@@ -36,6 +37,16 @@ class Subsample(Layer):
         x = image("subsample", xs[0], "put it before `flatten`")
         steps = per_side(self.stride, x.rank, "stride")
         return x.with_(sides=tuple((n - 1) // s + 1 for n, s in zip(x.sides, steps, strict=True)))
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        return (tuple(Reach(step=s) for s in per_side(self.stride, y.rank, "stride")),)
+
+    def views(self, *xs: TensorType) -> bool:
+        return True
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        each = zip(letters(y), xs[0].sides, per_side(self.stride, y.rank, "stride"), strict=True)
+        return sides(y, [Working(f"({a} - 1) // stride + 1", f"({number(n)} - 1) // {s} + 1") for a, n, s in each])
 
     def torch(self, *xs: TensorType) -> Call:
         steps = per_side(self.stride, xs[0].rank, "stride")

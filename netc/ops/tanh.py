@@ -16,6 +16,7 @@ class Tanh(Layer):
     Source: ONNX Tanh-13; torch.nn.Tanh
     """
 
+    saves = ("output",)
     examples = (({}, ((4, 3, 5),)), ({}, ((6,),)), ({}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))
 
     def torch(self, *xs: TensorType) -> Call:

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reject, Sides, op, per_side
+from netc.op import Call, Count, Module, OnnxGraph, Operand, Param, Reach, Reaches, Reject, Sides, Working, op, per_side
 from netc.ops._checks import bounded, divides, image
 from netc.ops._init import INIT, InitialKernel, Learned
 from netc.ops._window import CONV_FOREIGN, Even, NotNegatives, Window, window
 from netc.ops._words import one, spell, times, unlike
+from netc.ops._working import letters, number, places, shared, sides
 from netc.tensor import TensorType, high
 
 
@@ -37,6 +38,7 @@ class Upconv(Learned):
     bias: bool = Field(default=True, description="whether a learned number is added to each channel")
     init: InitialKernel = INIT
 
+    saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {**CONV_FOREIGN, "output_padding": "out_pad"}
     examples = (
         ({"c": 4, "k": 2, "stride": 2}, ((8, 5, 6),)),
@@ -73,6 +75,32 @@ class Upconv(Learned):
     def macs(self, y: TensorType, *xs: TensorType) -> int:
         return xs[0].features * (self.c // self.groups) * prod(per_side(self.k, y.rank, "k"))
 
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        w = self._window(xs[0])
+        found: list[Reach] = []
+        for k, s, d, (p, _) in zip(w.k, w.stride, w.dilation, w.pads, strict=True):
+            # Input i adds element j of its kernel to output s i - p + d j.
+            found.append(Reach(tuple(_divided(range(o + p - d * (k - 1), o + p + 1, d), s) for o in range(s))))
+        return (tuple(found),)
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x, w = xs[0], self._window(xs[0])
+        extra = per_side(self.out_pad, x.rank, "out_pad")
+        made: list[Working] = []
+        for i, letter in enumerate(letters(x)):
+            numbers = f"({number(x.sides[i])} - 1) * {w.stride[i]} - 2 * {w.pads[i][0]} + {w.extent[i]} + {extra[i]}"
+            reach = "dilation (k - 1) + 1" if w.dilation[i] > 1 else "k"
+            made.append(Working(f"({letter} - 1) stride - 2 pad + {reach} + out_pad", numbers))
+        (shape, count), (inner, part) = places(x), ("d2 / g", f"{self.c} / {self.groups}")
+        if self.groups == 1:
+            inner, part = "d2", str(self.c)
+        return {
+            "parameters": shared(self.c, x.c, w.k, self.bias, self.groups),
+            "macs": Working(f"d1 {shape} {inner} s", f"{x.c} * {count} * {part} * {prod(w.k)}"),
+            "c": Working("d2", str(self.c)),
+            **sides(y, made),
+        }
+
     def torch(self, *xs: TensorType) -> Call:
         w, extra = self._window(xs[0]), per_side(self.out_pad, xs[0].rank, "out_pad")
         words = {
@@ -89,3 +117,11 @@ class Upconv(Learned):
         extra = per_side(self.out_pad, xs[0].type.rank, "out_pad")
         words = {**self._window(xs[0].type).onnx(), **({"output_padding": extra} if any(extra) else {})}
         return g.node("ConvTranspose", *inputs, **words, group=self.groups)
+
+
+def _divided(places: range, by: int) -> range:
+    """Those of some places that a number divides, divided by it."""
+    found = [place // by for place in places if place % by == 0]
+    if not found:
+        return range(0)
+    return range(found[0], found[-1] + 1, found[1] - found[0] if len(found) > 1 else 1)

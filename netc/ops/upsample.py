@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil, floor
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Attribute, Call, Inline, Layer, OnnxGraph, Operand, Reject, Sides, op, per_side
+from netc.op import (
+    ELEMENT,
+    NOTHING,
+    Attribute,
+    Call,
+    Inline,
+    Kept,
+    Layer,
+    OnnxGraph,
+    Operand,
+    Reach,
+    Reaches,
+    Reject,
+    Sides,
+    Working,
+    op,
+    per_side,
+)
 from netc.ops._checks import bounded, image
 from netc.ops._like import onnx_sides, sized_like
 from netc.ops._proof import fits
 from netc.ops._words import one
-from netc.tensor import Side, TensorType
+from netc.ops._working import letters, number, same_as, sides
+from netc.tensor import Side, TensorType, at
 
 _LARGEST_FACTOR = 40
 """torch computes row i of a nearest enlargement as floor(i * float32(1 / s)), which is i // s for s up to 40; 41, 47,
@@ -112,6 +132,46 @@ class Upsample(Layer):
         found = [_factor(n, m) for n, m in zip(xs[0].sides, xs[1].sides, strict=True)]
         factors = tuple(each[0] for each in found if each is not None)
         return (factors, any(each[1] for each in found if each)) if len(factors) == len(found) else None
+
+    def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
+        found = self._factors(*xs)
+        made: list[Reach | None] = []
+        for i, (n, m) in enumerate(zip(xs[0].sides, y.sides, strict=True)):
+            if found is not None and not (self.mode == "bilinear" and (found[1] or self.corners)):
+                made.append(self._reads(1, found[0][i]))
+            elif isinstance(n, int) and isinstance(m, int):
+                made.append(self._reads(n - 1, m - 1) if self.corners else self._reads(n, m))
+            else:
+                made.append(None)
+        return (tuple(made), *[(NOTHING,) * y.rank] * (len(xs) - 1))
+
+    def _reads(self, n: int, m: int) -> Reach:
+        """What a result of m pixels for every n reads, with `corners` of m steps from pixel to pixel."""
+        if m == 0:
+            return ELEMENT  # the one pixel of a side is the first one's
+        ratio = Fraction(n, m)
+        half = Fraction(0 if self.corners else 1, 2)
+        reads: list[range] = []
+        for i in range(ratio.denominator):
+            place = i * ratio if self.mode == "nearest" else (i + half) * ratio - half
+            reads.append(range(floor(place), (floor(place) if self.mode == "nearest" else ceil(place)) + 1))
+        return Reach(tuple(reads), ratio.numerator)
+
+    def views(self, *xs: TensorType) -> bool:
+        found = self._factors(*xs)
+        return found is not None and set(found[0]) == {1}
+
+    def kept(self, y: TensorType, *xs: TensorType) -> Kept:
+        found = self._factors(*xs)
+        gathers = self.mode == "nearest" and (found is None or max(found[0]) > _LARGEST_FACTOR)
+        return Kept(False, False, sum(8 * at(side, {}) for side in y.sides) if gathers else 0)  # the rows' numbers
+
+    def working(self, y: TensorType, *xs: TensorType) -> Mapping[str, Working]:
+        x = xs[0]
+        if len(xs) > 1:
+            return same_as(y, xs[1])
+        each = zip(letters(y), x.sides, per_side(self.factor or 1, y.rank, "factor"), strict=True)
+        return sides(y, [Working(f"factor {letter}", f"{s} * {number(n)}") for letter, n, s in each])
 
     def torch(self, *xs: TensorType) -> Call:
         x, found = xs[0], self._factors(*xs)
