@@ -319,6 +319,14 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
     assert source.text == ONE_RELU
 
 
+def test_lines_that_end_as_on_old_systems_are_lines() -> None:
+    source = decode("x.cnn", f"# a comment\r{ONE_RELU}".replace("\n", "\r").encode())
+    assert isinstance(source, Source)
+    found = Diagnostics()
+    assert list(elaborate(source, None, found).graphs) == ["A"]
+    assert source.text.startswith("# a comment\n")
+
+
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     # A pipe without a writer would be waited for, and /dev/zero never ends.
     os.mkfifo(tmp_path / "pipe.cnn")

@@ -23,9 +23,12 @@ HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten", "reshape", "subs
 
 
 def lint_graph(graph: Graph, found: Diagnostics) -> None:
-    """Warnings of a net: W101 what a loss or a decoding applies again, W102 a bias that batch norm takes out."""
+    """Warnings of a net: W101 what a loss or a decoding applies again, W102 a bias that batch norm takes out, W104 an
+    image whose channels seem to come last.
+    """
     _applied_twice(graph, found)
     _idle_biases(graph, found)
+    _channels_last(graph, found)
 
 
 def lint_text(unit: Unit, found: Diagnostics) -> None:
@@ -118,6 +121,15 @@ def _applied_twice(graph: Graph, found: Diagnostics) -> None:
             message = f"`{node.op.kind}` is applied twice: {by} of the output `{output.name}` applies it again"
             help_ = f"take it out; decode = {decode} applies it at inference"
             _warn(found, Diagnostic("W101", message, node.where, help=help_))
+
+
+def _channels_last(graph: Graph, found: Diagnostics) -> None:
+    for each in graph.inputs:
+        batch, c, sides = each.type.batch, each.type.c, each.type.sides
+        if len(sides) == 2 and sides[0] == c and sides[1] in (1, 3, 4) and c > 4:
+            message = f"this image has {c} channels and is {sides[1]} wide: channels come before height and width"
+            help_ = f"write f32[{batch}, {sides[1]}, {c}, {sides[0]}]"
+            _warn(found, Diagnostic("W104", message, each.where, help=help_))
 
 
 def _idle_biases(graph: Graph, found: Diagnostics) -> None:

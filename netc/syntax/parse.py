@@ -41,6 +41,8 @@ def decode(name: str, data: bytes, largest: int = LARGEST_FILE) -> Source | Diag
             Span(Source(name, ""), 0, 0),
             help="save it as UTF-8",
         )
+    if "\r" in text and "\n" not in text:
+        text = text.replace("\r", "\n")  # as old systems end lines: a comment would go on to the end of the file
     source = Source(name, text)
     return source if text.strip() else empty(source)
 

@@ -112,3 +112,16 @@ def test_a_file_that_is_used_is_not_held_to_this() -> None:
 def test_a_text_with_an_error_gets_no_advice() -> None:
     _, found = check(net("let width = 3 from image -> conv(9, k=1) => y"))
     assert [d.code for d in found] == ["N305"]
+
+
+@pytest.mark.parametrize("image", ["f32[N, 32, 32, 3]", "f32[1, 28, 28, 1]"])
+def test_channels_that_seem_to_come_last_are_reported_at_the_input(image: str) -> None:
+    text = net("from image -> conv(8, k=1) -> gap -> flatten => y", image=image)
+    text = text.replace("f32[N, 8, 32, 32]", f"f32[{image[4]}, 8]")
+    assert warned(text) == [("W104", "image")]
+
+
+@pytest.mark.parametrize("image", ["f32[N, 3, 32, 32]", "f32[N, 32, 16, 3]", "f32[N, 4, 4, 4]", "f32[N, 32, 32]"])
+def test_other_images_are_not_reported(image: str) -> None:
+    text = net("from image -> conv(8, k=1) -> gap -> flatten => y", "f32[N, 8]", image=image)
+    assert warned(text) == []
