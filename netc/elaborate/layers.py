@@ -197,6 +197,9 @@ def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error:
     if error["type"] == "literal_error" and any(isinstance(part, int) for part in error["loc"]):
         words = context["expected"].replace("'", "`")
         return Finding("N122", name, f"`{name}` of {what} holds {words}, not `{error['input']}`")
+    if error["type"] in ("too_long", "too_short"):
+        words = f"at most {context['max_length']}" if error["type"] == "too_long" else f"{context['min_length']} or more"
+        return Finding("N122", name, f"`{name}` of {what} holds {words} numbers, not {context['actual_length']}")
     if error["type"] == "value_error":
         return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
     if field is not None and field.annotation is bool and value in (0, 1):
