@@ -96,6 +96,8 @@ def test_no_file_names_a_path_of_one_machine(root: Path, files: list[Path]) -> N
     named: list[str] = []
     for path in files:
         data = (root / path).read_bytes()
+        if path == Path("netc/picture/graphviz.js"):
+            continue  # of another project, unchanged: its file system in memory has a home
         if b"\0" in data:
             continue  # not text: pictures, packed data, models
         for number, line in enumerate(data.decode("utf-8").splitlines(), 1):

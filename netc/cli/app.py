@@ -43,6 +43,13 @@ class Result(StrEnum):
     json = "json"
 
 
+class Drawing(StrEnum):
+    """How `graph` draws."""
+
+    svg = "svg"
+    html = "html"
+
+
 class Emit(StrEnum):
     """What `build` writes."""
 
@@ -153,6 +160,43 @@ def fix(
     from netc.cli.fix import run
 
     run(spec, form=_form(form, json), search=search or (), diff=diff, check=check, stdin_name=stdin_name)
+
+
+@app.command(short_help="Draw a net, as SVG or as an HTML page.")
+def graph(
+    spec: Spec,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="An .svg or an .html; - is standard output, as SVG.",
+            show_default="NET.html",
+        ),
+    ] = None,
+    depth: Annotated[
+        str,
+        typer.Option(metavar="N", help="Levels that are shown: 1 is the net's own, with closed blocks; or all."),
+    ] = "1",
+    form: Annotated[
+        Drawing | None,
+        typer.Option("--format", help="How it is written.", show_default="as the file's name ends"),
+    ] = None,
+    search: SearchOption = None,
+) -> None:
+    """Draw a net: a static SVG, or a page whose blocks open, beside the spec. The page needs no network."""
+    from netc.cli.graph import form as form_of
+    from netc.cli.graph import levels, run
+
+    asked = form.value if form is not None else None
+    written = form_of(target, asked) if target is not None else asked or "html"
+    shown = levels(depth)
+    net = _load(spec, search)
+    target = target or f"{net.name}.{written}"
+    if target != "-":
+        _writable(Path(target), spec)
+    run(net, target, written, shown)
 
 
 @app.command()
