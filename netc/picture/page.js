@@ -264,7 +264,11 @@ for (const end of ["pointerup", "pointercancel"]) {
 new ResizeObserver(() => {
   if (svg && !matchMedia("print").matches) { Object.assign(box, aspect(box.w)); look(); }
 }).observe(paper);
-window.addEventListener("beforeprint", () => svg.setAttribute("viewBox", `${whole.x} ${whole.y} ${whole.w} ${whole.h}`));
+window.addEventListener("beforeprint", () => {
+  svg.setAttribute("viewBox", `${whole.x} ${whole.y} ${whole.w} ${whole.h}`);
+  svg.setAttribute("width", whole.w);
+  svg.setAttribute("height", whole.h);
+});
 window.addEventListener("afterprint", look);
 
 // ---- opening and closing

@@ -45,8 +45,8 @@ def short(op: Layer, rank: int) -> str:
         said.append(_sides(k, rank))
     if op.positional is not None and op.positional != "k" and getattr(op, op.positional) is not None:
         said.append(_value(getattr(op, op.positional)))
-    stride = given.get("stride")
-    if stride is not None and _value(stride).strip("1×"):
+    stride = getattr(op, "stride", None) or (k if hasattr(op, "stride") else 1)  # a window's own step is its size
+    if _value(stride).strip("1×"):
         said.append("/" + _value(stride))
     rest = (n for n in given if n not in {*_UNSAID, "k", "stride", op.positional})
     said += [f"{name} {_value(given[name])}" for name in rest]

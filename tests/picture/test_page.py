@@ -253,6 +253,8 @@ def test_paper_and_words_follow_the_colour_scheme(show: Opener, dark: bool) -> N
     printed = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert luminance(printed) == 1  # on paper it is light, whatever the screen was
     assert not opened.page.locator("aside").is_visible()
+    # Below a heading, what is taller than a sheet would begin on the second.
+    assert opened.page.evaluate("document.querySelector('#paper svg').getBoundingClientRect().top") == 0
 
 
 def test_words_stay_in_their_boxes(show: Opener) -> None:

@@ -143,10 +143,12 @@ def test_arguments_are_written_as_papers_do() -> None:
     graph = of(
         "net T { input x: f32[N, 4, 9, 9]\noutput y: f32[N, 5]\n"
         "from x -> conv(8, k=[1, 7], stride=2, pad=[0, 3], dilation=1, groups=2, bias=false)"
-        " -> maxpool(k=3, stride=2) -> dropout(0.4) -> flatten -> fc(5) => y }"
+        " -> maxpool(k=2) -> avgpool(k=2, stride=1) -> dropout(0.4) -> flatten -> fc(5) => y }"
     )
     said = {n.op.kind: words.short(n.op, graph.operands(n)[0].rank) for n in graph.nodes}
-    assert said == {"conv": "1×7, 8, /2, groups 2", "maxpool": "3×3, /2", "dropout": "0.4", "flatten": "", "fc": "5"}
+    # A pooling without a stride steps by its window: the picture says so.
+    pools = {"maxpool": "2×2, /2", "avgpool": "2×2"}
+    assert said == {"conv": "1×7, 8, /2, groups 2", **pools, "dropout": "0.4", "flatten": "", "fc": "5"}
     assert words.call(graph.nodes[0].op) == "conv(8, k=[1, 7], stride=2, pad=[0, 3], groups=2, bias=false)"
 
 
