@@ -198,7 +198,8 @@ def _bad_value(cls: type[BaseModel], name: str, values: dict[str, Value], error:
         words = context["expected"].replace("'", "`")
         return Finding("N122", name, f"`{name}` of {what} holds {words}, not `{error['input']}`")
     if error["type"] in ("too_long", "too_short"):
-        words = f"at most {context['max_length']}" if error["type"] == "too_long" else f"{context['min_length']} or more"
+        long = error["type"] == "too_long"
+        words = f"at most {context['max_length']}" if long else f"{context['min_length']} or more"
         return Finding("N122", name, f"`{name}` of {what} holds {words} numbers, not {context['actual_length']}")
     if error["type"] == "value_error":
         return Finding("N122", name, f"`{name}` of {what}: {error['msg'].removeprefix('Value error, ')}")
