@@ -27,6 +27,10 @@ MACS = (
         (NET.format("conv(3, k=1, init=§[1, 2])"), "N122", "a list of 2"),
         (NET.format("conv(3, k=1, init=§[normal, 0.02])"), "N122", "a list of 2"),
         (NET.format("conv(3, k=1, init=§[])"), "N122", "a list of 0"),
+        # No file's name: `is_file` of Python 3.11 says so by raising.
+        (f'use §"std/\0resnet.cnn" (project)\n{NET.format("relu")}', "N150", "cannot be read"),
+        (f'use §"std/{"x" * 5000}.cnn" (project)\n{NET.format("relu")}', "N150", "cannot be read"),
+        (f'use §"std/\ud800.cnn" (project)\n{NET.format("relu")}', "N150", "cannot be read"),
         # H is a side of what enters `gap`, and of nothing that a layer gives.
         (MACS.format("3", "gap -> flatten", "§macs = 0"), "N306", "`macs` depends on H"),
         # A size that the net's own promises rule out.

@@ -290,29 +290,24 @@ class Files:
 
     def resolve(self, unit: Unit, text: str, span: Span, suffix: str = ".cnn") -> Path | None:
         """The file a spec names, None with a diagnostic where it may not or cannot be read."""
+        library = STD.resolve()
         if text.startswith("std/"):
-            path = (STD / text[4:]).resolve()
-            inside = path.is_relative_to(STD.resolve())
+            candidates, roots = [library / text[4:]], [library]
         else:
             folder = unit.path.parent if unit.path is not None else self.root
             if folder is None:
-                self.found.add(
-                    Diagnostic(
-                        "N150", f'a text without a file cannot read "{text}"', span, help="save it and check the file"
-                    )
-                )
-                return None
-            if "\0" in text:
-                self.found.add(Diagnostic("N150", "a path holds a NUL character", span))
+                message = f'a text without a file cannot read "{text}"'
+                self.found.add(Diagnostic("N150", message, span, help="save it and check the file"))
                 return None
             candidates = [folder / text, *(place / text for place in self.search)]
-            try:
-                path = next((c.resolve() for c in candidates if c.is_file()), candidates[0].resolve())
-            except (OSError, RuntimeError, ValueError):  # too long a name, links in a ring, half a surrogate pair
-                self.found.add(Diagnostic("N150", f'"{cut(text, 80)}" cannot be read', span))
-                return None
-            roots = [r for r in (self.root, STD.resolve(), *self.search) if r is not None]
-            inside = any(path.is_relative_to(r) for r in roots)
+            roots = [r for r in (self.root, library, *self.search) if r is not None]
+        try:
+            path = next((c.resolve() for c in candidates if c.is_file()), candidates[0].resolve())
+        except (OSError, RuntimeError, ValueError):
+            # Too long a name, links in a ring, a NUL character, half a surrogate pair.
+            self.found.add(Diagnostic("N150", f'"{cut(text, 80)}" cannot be read', span))
+            return None
+        inside = any(path.is_relative_to(r) for r in roots)
         if not inside:
             self.found.add(
                 Diagnostic(
