@@ -97,12 +97,12 @@ def _carets(whole: str, mark: _Mark, shift: int, width: int, style: str) -> Line
     shown = _shown(whole, shift)
     start = mark.span.column - 1 - shift
     end = min(start + mark.span.end - mark.span.start, len(shown))
-    carets = ("^" if mark.primary else "-") * max(1, _columns(shown[start:end]))
-    words = " " * _columns(shown[:start]) + carets + (f" {clean(mark.text)}" if mark.text else "")
+    carets = ("^" if mark.primary else "-") * max(1, columns(shown[start:end]))
+    words = " " * columns(shown[:start]) + carets + (f" {clean(mark.text)}" if mark.text else "")
     return [("place", f" {'':>{width}} | "), (style if mark.primary else "second", words)]
 
 
-def _columns(part: str) -> int:
+def columns(part: str) -> int:
     """How many columns of a terminal a text takes: Chinese characters and most pictures take two, accents none."""
     if part.isascii():
         return len(part)

@@ -22,7 +22,7 @@ from math import gcd
 from typing import NamedTuple, TypeAlias
 
 from netc.graph import Graph, Node
-from netc.op import EVERYTHING, Reach, Working, size_bytes
+from netc.op import EVERYTHING, Layer, Reach, Working, size_bytes
 from netc.tensor import Expr, Side, Symbol, TensorType
 
 MOST_PHASES = 4096
@@ -90,7 +90,7 @@ def report(graph: Graph, sizes: Mapping[str, int] | None = None, *, batch: int =
         params = 0 if node.weights in seen else sum(p.size for p in node.op.params(*xs).values() if p.learned)
         seen.add(node.weights)
         view = shows(node, types, training=False)
-        numbers = all(x.static for x in (y, *xs))
+        numbers = all(x.static for x in (y, *xs)) or type(node.op).macs is Layer.macs
         macs = node.op.macs(y, *xs) if numbers else None
         size = (0 if view else size_bytes(y)) if y.static else None
         rows.append(Row(node, y, params, macs, size, view, fields[node.name]))
@@ -404,28 +404,38 @@ def stride(side: Reach | None) -> Fraction | None:
 
 
 class Step(NamedTuple):
-    """A layer that made a size, and how."""
+    """A layer that made a size, and how; at the end of the way the input whose size it was, with no `working`."""
 
-    node: Node
+    name: str
     size: Side
-    working: Working
+    working: Working | None
 
 
 def origin(graph: Graph, value: str, dim: str) -> list[Step]:
-    """The layers that made a size (`c`, `t`, `h`, `w`, `d`) of a value, the last first, back to an input's."""
+    """The layers that made a size (`c`, `t`, `h`, `w`, `d`) of a value, the last first.
+
+    The way ends at an input, at a layer whose argument sets the size, or where several sizes made it one: at a `concat`
+    for channels, at a `flatten` or `reshape`.
+    """
     steps: list[Step] = []
     while value in graph.node:
         node = graph.node[value]
         xs = graph.operands(node)
         size = node.type.side(dim)
         assert size is not None, f"{value} has no {dim}"
-        working = node.op.working(node.type, *xs)
-        if dim in working:
-            steps.append(Step(node, size, working[dim]))
-            if dim == "c" or xs[0].rank != node.type.rank:
-                break
-            value = node.inputs[-1 if node.op.values and len(xs) > 1 else 0]
+        working = node.op.working(node.type, *xs).get(dim)
+        if working is None:
+            # A merge's side is that of the operand that has it: others are repeated.
+            value = next((name for name, x in zip(node.inputs, xs, strict=True) if x.side(dim) == size), node.inputs[0])
             continue
-        # A merge's side is that of the operand that has it: others are repeated.
-        value = next((name for name, x in zip(node.inputs, xs, strict=True) if x.side(dim) == size), node.inputs[0])
-    return steps
+        steps.append(Step(value, size, working))
+        if sets(working) or xs[0].rank != node.type.rank or (node.op.merges and dim == "c"):
+            return steps
+        value = node.inputs[-1 if node.op.values and len(xs) > 1 else 0]
+    size = graph.types[value].side(dim)
+    return [*steps, Step(value, size, None)] if size is not None else steps
+
+
+def sets(working: Working) -> bool:
+    """Whether an argument of the layer alone sets the size."""
+    return working.symbols == "d2" or working.symbols.startswith("shape[")

@@ -510,22 +510,22 @@ def test_sizes_are_followed_back_to_the_input() -> None:
     z = bottleneck(made, y, "layer", 4, 2, project=True)
     graph = made.graph(y=z)
     # 32 -> 28 by the 5x5, -> 14 by the pooling, -> 7 by the stride on the body's 3x3.
-    steps = origin(graph, z, "h")
-    assert [(s.node.name, s.size) for s in steps] == [
+    assert [(s.name, s.size) for s in origin(graph, z, "h")] == [
         ("layer.conv3", 7),
         ("layer.conv2", 7),
         ("layer.conv1", 14),
         ("maxpool", 14),
         ("conv", 28),
+        ("image", 32),
     ]
-    assert [(s.node.name, s.size) for s in origin(graph, z, "c")] == [("layer.conv3", 16)]
+    assert [(s.name, s.size) for s in origin(graph, z, "c")] == [("layer.conv3", 16)]
 
 
 def test_every_figure_of_a_merge_of_two_sizes_is_followed_to_the_larger() -> None:
     made = Net("Gate", image=("N", 4, 9, 9))
     x = made("conv", "image", label="body", c=4, k=3)
     made("mul", made("gap", x), x)
-    assert [s.node.name for s in origin(made.graph(y="mul"), "mul", "h")] == ["body"]
+    assert [s.name for s in origin(made.graph(y="mul"), "mul", "h")] == ["body", "image"]
 
 
 @pytest.mark.parametrize(("up", "down", "pixels"), [(2, 1, 2), (2, 2, 3), (3, 1, 2), (3, 2, 2)])

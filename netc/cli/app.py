@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netc import __version__, api, errors, render
+from netc import __version__, api, render
 from netc.cli import terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
 from netc.elaborate.budget import DEEPEST_LIMIT, Limits
-from netc.elaborate.names import nearest
 from netc.graph import Graph
 
 if TYPE_CHECKING:
@@ -48,6 +47,22 @@ class Drawing(StrEnum):
 
     svg = "svg"
     html = "html"
+
+
+class Table(StrEnum):
+    """How a table is written."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
+
+
+class Sort(StrEnum):
+    """What a table is sorted by."""
+
+    params = "params"
+    macs = "macs"
+    memory = "memory"
 
 
 class Emit(StrEnum):
@@ -197,6 +212,37 @@ def graph(
     if target != "-":
         _writable(Path(target), spec)
     run(net, target, written, shown)
+
+
+@app.command(short_help="Show a net as a table, with what it costs.")
+def show(
+    spec: Spec,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Sum up what lies deeper than N labels.", show_default="as fits a page"),
+    ] = None,
+    sort: Annotated[Sort | None, typer.Option(help="The largest first.", show_default="in the net's order")] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Examples at once.", show_default="1")] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="SIZE=N", help="A number for a symbol, such as H=512; repeatable.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="With the heads that only training needs.")] = False,
+    form: Annotated[
+        Table | None, typer.Option("--format", help="How the table is written.", show_default="text")
+    ] = None,
+    json: JsonOption = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Short for --format csv.")] = False,
+    search: SearchOption = None,
+) -> None:
+    """Show a net as a table: shapes, parameters, MACs, receptive fields, memory; layer by layer or block by block."""
+    from netc.cli.show import show as run
+
+    forms = {*([form.value] if form else []), *(["json"] if json else []), *(["csv"] if csv else [])}
+    if len(forms) > 1:
+        raise UsageFault("--format, --json and --csv exclude each other")
+    written = next(iter(forms), "text")
+    by = sort.value if sort else None
+    run(_load(spec, search), spec, form=written, depth=depth, sort=by, batch=batch, at=at or (), train=train)
 
 
 @app.command()
@@ -360,32 +406,73 @@ def predict(context: typer.Context) -> None:
         raise CodeError(code)
 
 
-@app.command()
+@app.command(short_help="Explain an error code, or a layer of a net.")
 def explain(
-    code: Annotated[str | None, typer.Argument(metavar="CODE", help="Such as N203; without one, all of them.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="CODE | SPEC[:NET]", help="Such as N203, or a spec; without one, all codes are listed."),
+    ] = None,
+    label: Annotated[str | None, typer.Argument(metavar="LABEL", help="A layer of the spec's net.")] = None,
+    search: SearchOption = None,
     form: ResultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Explain an error code, with an example and its fix."""
-    as_json = _form(form, json) == "json"
-    known = errors.codes()
-    if not known:
-        raise UsageFault("the pages of the error codes are not there: install netc again")
-    if code is None and as_json:
-        terminal.out(render.as_json({"codes": {each: errors.title(each) for each in known}}))
+    """Explain an error code, with an example and its fix; or a layer: its shape and its counts, worked out."""
+    written = _form(form, json)
+    if what is not None and label is not None:
+        from netc.cli.explain import explain as layer
+
+        layer(_load(what, search), what, label, form=written)
         return
-    if code is None:
-        for each in known:
-            terminal.out(f"{each}: {errors.title(each)}")
-        return
-    page = errors.page(code.upper())
-    if page is None:
-        near = nearest(code.upper(), known)
-        raise UsageFault(f"there is no page for {code}; {f'{near} ' if near else ''}`netc explain` lists all")
-    if as_json:
-        terminal.out(render.as_json({"code": code.upper(), "title": errors.title(code.upper()), "page": page}))
-        return
-    terminal.out(page.rstrip())
+    if what is not None and api.split(what)[0].endswith(".cnn"):
+        raise UsageFault(f"a layer of {what} is explained by its label, which `netc show {what}` lists")
+    if search:
+        raise UsageFault("--search is for a spec, and a code has none")
+    from netc.cli.codes_page import show as page
+
+    page(what, written)
+
+
+@app.command(short_help="The layers of the language: what they take and do.")
+def ops(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="A layer, such as conv; without one, all.")] = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the language's layers, or what one takes and does, as the layers themselves say it."""
+    from netc.cli.ops import ops as run
+
+    run(kind, _form(form, json))
+
+
+@app.command(short_help="Compare two nets, label by label.")
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A[:NET]", help="A spec, and a net of it where it has several.")],
+    b: Annotated[str, typer.Argument(metavar="B[:NET]", help="Another, or another net of the same.")],
+    search: SearchOption = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two nets: layers, arguments and shapes by label, the weights that carry over, the change in cost.
+
+    Exits with 0 where the nets are equal and with 1 where they differ, as diff does.
+    """
+    from netc.cli.diff import diff as run
+
+    run(_load(a, search), _load(b, search), a, b, _form(form, json))
+
+
+@app.command(short_help="Write specs in the canonical form.")
+def fmt(
+    spec: Annotated[list[str], typer.Argument(metavar="SPEC", help="Specs, folders that hold some, or - alone.")],
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where something would change.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what would change, and write nothing.")] = False,
+    stdin_name: StdinOption = None,
+) -> None:
+    """Write specs in the canonical form: spaces, breaks and columns; no word changes. - is standard input."""
+    from netc.cli.fmt import fmt as run
+
+    run(spec, check=check, diff=diff, stdin_name=stdin_name)
 
 
 # --- what the commands share

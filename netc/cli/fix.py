@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from netc import api, render
-from netc.atomic import replacing
 from netc.cli.check import STDIN, record, standard_input, stands_for, targets
 from netc.cli.codes import INPUT, CodeError, UsageFault
+from netc.cli.rewrite import difference, marked, put
 from netc.cli.terminal import err, out, paint, verbatim
-from netc.diagnostic import Diagnostic, Fault, Source, cut
+from netc.diagnostic import Diagnostic, Source, cut
 from netc.elaborate.budget import Limits
 from netc.fix import Fixed, Outcome, fix, fix_with
 from netc.syntax.parse import decode
-
-_BOM = b"\xef\xbb\xbf"
 
 
 def run(
@@ -49,10 +46,10 @@ def run(
     outcome = fix(files, search=search, own=list(own))
     if diff:
         for source, text in outcome.changed.values():
-            verbatim(_diff(source, text))
+            verbatim(difference(source, text))
     elif not check:
         for path, (source, text) in outcome.changed.items():
-            _write(own[path], source, text)
+            put(own[path], source, text, "netc fix")
     if form == "json":
         out(render.as_json(_record(outcome, written=not (diff or check))))
     else:
@@ -79,9 +76,9 @@ def _standard_input(diff: bool, check: bool, search: Sequence[Path], name: str |
     outcome = fix_with(checked, [place])
     text = outcome.changed[place][1] if place in outcome.changed else source.text
     if diff:
-        verbatim(_diff(source, text))
+        verbatim(difference(source, text))
     elif not check:
-        verbatim((_BOM if data.startswith(_BOM) else b"") + text.encode())
+        verbatim(marked(data, text))
     _say(outcome, would=diff or check, aside=True)
     _end(outcome, check)
 
@@ -89,27 +86,6 @@ def _standard_input(diff: bool, check: bool, search: Sequence[Path], name: str |
 def _end(outcome: Outcome, check: bool) -> None:
     if not all(c.ok for c in outcome.checked) or (check and outcome.changed):
         raise CodeError(INPUT)
-
-
-def _write(path: Path, source: Source, text: str) -> None:
-    """Put the fixed text in the file's place, with the byte order mark it had. Raises Fault."""
-    data = path.read_bytes()
-    if data.removeprefix(_BOM) != source.text.encode():
-        raise Fault("N413", f"{path} was changed while it was checked; it is left as it is", help="run netc fix again")
-    with replacing(path) as file:
-        file.write((_BOM if data.startswith(_BOM) else b"") + text.encode())
-
-
-def _diff(source: Source, text: str) -> bytes:
-    name = render.clean(source.name)
-    lines = difflib.unified_diff(_lines(source.text), _lines(text), name, name)
-    missing = "\n\\ No newline at end of file\n"
-    return "".join(line if line.endswith("\n") else line + missing for line in lines).encode()
-
-
-def _lines(text: str) -> list[str]:
-    """Lines with their ends; Python's own splitlines takes other characters for ends as well."""
-    return [line for line in text.replace("\n", "\n\0").split("\0") if line]
 
 
 def _say(outcome: Outcome, *, would: bool, aside: bool) -> None:
