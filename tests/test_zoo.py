@@ -71,7 +71,7 @@ LIBRARIES = [
     Published("efficientnet.cnn:EfficientNetB5", "efficientnet_b5"),
     Published("efficientnet.cnn:EfficientNetB6", "efficientnet_b6"),
     Published("efficientnet.cnn:EfficientNetB7", "efficientnet_b7"),
-    Published("efficientnet_v2.cnn:EfficientNetV2S", "efficientnet_v2_s", family=True),
+    Published("efficientnet_v2.cnn:EfficientNetV2S", "efficientnet_v2_s"),
     Published("efficientnet_v2.cnn:EfficientNetV2M", "efficientnet_v2_m"),
     Published("efficientnet_v2.cnn:EfficientNetV2L", "efficientnet_v2_l"),
     Published("regnet.cnn:RegNetX_400MF", "regnet_x_400mf", family=True),
@@ -151,12 +151,13 @@ def test_the_librarys_weights_load_without_a_map_and_answer_the_same(published: 
         assert distance(ours(pictures), expected) <= 1e-4
     if published.family:
         found = torch.from_numpy(in_onnxruntime(to_onnx(deploy(graph, weights)[0], ours, 20), [pictures.numpy()]))
-        with torch.inference_mode():
-            exact = theirs.double()(pictures.double())
-        # docs/architecture.md: beyond the bound it is held against float32 torch's own distance.
-        own = distance(expected.double(), exact)
-        assert own <= 1e-2
-        assert distance(found.double(), exact) <= max(1e-4, 4 * own)
+        if distance(found, expected) > 1e-4:
+            # docs/architecture.md: beyond the bound it is held against float32 torch's own distance from float64.
+            with torch.inference_mode():
+                exact = theirs.double()(pictures.double())
+            own = distance(expected.double(), exact)
+            assert own <= 1e-2
+            assert distance(found.double(), exact) <= 4 * own
 
 
 SEGMENTATION = [
@@ -186,14 +187,13 @@ def test_a_segmenting_nets_state_dict_and_counts_are_torchvisions(published: Pub
 def test_a_segmenting_net_answers_as_torchvisions_does(published: Published, oracle: ModuleType) -> None:
     graph, theirs = load(published.spec), segmenting(published, oracle).eval()
     state = carry(theirs)
-    ours = torch_backend.module(graph, {name: tensor.numpy() for name, tensor in state.items()})
-    for module in ours.modules():  # in training, but for what differs from call to call
-        module.train(not isinstance(module, nn.BatchNorm2d | nn.Dropout))
+    ours = torch_backend.module(graph, {name: tensor.numpy() for name, tensor in state.items()}).eval()
     pictures = torch.from_numpy(golden_input(3, (SAMPLES, 3, 96, 65)))
+    within = torch.from_numpy(golden_input(3, (SAMPLES, 1024, 12, 9)))
     with torch.inference_mode():
-        expected, found = theirs(pictures), ours(pictures)
-    assert distance(found["mask"], expected["out"]) <= 1e-4
-    assert distance(found["aux_mask"], expected["aux"]) <= 1e-4
+        assert distance(ours(pictures), theirs(pictures)["out"]) <= 1e-4
+        aux = (each.get_submodule("aux_classifier")(within) for each in (ours, theirs))
+        assert distance(*aux) <= 1e-4
 
 
 class Figure(NamedTuple):
