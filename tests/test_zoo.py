@@ -412,8 +412,9 @@ ROUNDED = {
     "efficientnet_v2.cnn:EfficientNetV2M": (54, 0),
     # Howard et al., arXiv:1905.02244, table 3, whose 5.4 M for Large is 5.48 M cut short
     "mobilenet_v3.cnn:MobileNetV3Small": (2.5, 1),
-    # Tran et al., arXiv:1711.11248
+    # Tran et al., arXiv:1711.11248, table 2
     "video_resnet.cnn:R3D18": (33.4, 1),
+    "video_resnet.cnn:MC3_18": (11.7, 1),
     # Radosavovic et al., arXiv:2003.13678, but for the three nets that torchvision has wider
     "regnet.cnn:RegNetX_800MF": (7.3, 1),
     "regnet.cnn:RegNetX_1_6GF": (9.2, 1),
@@ -572,6 +573,16 @@ def test_the_count_of_the_thousand_layer_net_is_the_papers_without_batch_norms()
 def checked(name: str) -> api.Checked:
     """A file of the zoo, which may hold a dozen nets, checked once."""
     return api.check(ROOT / "specs" / name)
+
+
+def test_the_papers_count_of_factored_convolutions_is_that_of_wider_second_ones() -> None:
+    # The paper's width of a flat convolution from a to b channels is 27ab // (9a + 3b); torchvision gives a unit's second
+    # convolution, from b to b, the first one's. It has 9b + 3b weights and two numbers of batch norm for each channel.
+    graph = load("video_resnet.cnn:R2Plus1D18")
+    more = 0
+    for a, b in [(64, 128), (128, 256), (256, 512)]:
+        more += (27 * b * b // (9 * b + 3 * b) - 27 * a * b // (9 * a + 3 * b)) * (12 * b + 2)
+    assert graph.params() + more == 33_370_839  # table 2: 33.3 M
 
 
 def load(spec: str) -> Graph:
