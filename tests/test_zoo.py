@@ -576,8 +576,8 @@ def checked(name: str) -> api.Checked:
 
 
 def test_the_papers_count_of_factored_convolutions_is_that_of_wider_second_ones() -> None:
-    # The paper's width of a flat convolution from a to b channels is 27ab // (9a + 3b); torchvision gives a unit's second
-    # convolution, from b to b, the first one's. It has 9b + 3b weights and two numbers of batch norm for each channel.
+    # The paper's width of a flat convolution from a to b channels is 27ab // (9a + 3b); torchvision gives the second,
+    # from b to b, the first one's. A channel of it has 9b + 3b weights and two numbers of batch norm.
     graph = load("video_resnet.cnn:R2Plus1D18")
     more = 0
     for a, b in [(64, 128), (128, 256), (256, 512)]:
