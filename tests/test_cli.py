@@ -109,7 +109,8 @@ def names(folder: Path) -> set[str]:
 
 def test_help_names_every_command_and_option(run_netc: Netc) -> None:
     assert run_netc("--help") == 0
-    for command in ("check", "fix", "build", "train", "predict", "explain"):
+    commands = ("check", "fix", "fmt", "show", "diff", "explain", "ops", "build", "train", "predict")
+    for command in commands:
         assert f"\n  {command}" in run_netc.out
     assert "..." not in run_netc.out.partition("Commands:")[2]  # every summary is whole
     assert run_netc.err == ""
@@ -127,7 +128,11 @@ def test_help_names_every_command_and_option(run_netc: Netc) -> None:
         ("fix", ["SPEC", "--diff", "--check", "--stdin-name", "--format <text|json>"]),
         ("build", ["-o, --out", "(NET.onnx, or - with --emit torch)", "--opset", "(the spec's, or 20)", "--init SEED"]),
         ("train", ["--data", "(NET.safetensors)", "(the spec's)", "[default: auto]", "[default: 1%]", "idx:DIR"]),
-        ("explain", ["CODE", "--json"]),
+        ("show", ["SPEC[:NET]", "--depth N", "(as fits a page)", "--sort <params|macs|memory>", "--at SIZE=N", "--csv"]),
+        ("diff", ["A[:NET]", "B[:NET]", "--json"]),
+        ("fmt", ["SPEC", "--check", "--diff", "--stdin-name"]),
+        ("ops", ["KIND", "--json"]),
+        ("explain", ["CODE | SPEC[:NET]", "LABEL", "--json"]),
         ("predict", ["MODEL", "IMAGE", "--top", "--device"]),
     ],
 )
