@@ -96,7 +96,9 @@ def report(graph: Graph, sizes: Mapping[str, int] | None = None, *, batch: int =
         rows.append(Row(node, y, params, macs, size, view, fields[node.name]))
     static = all(types[name].static for name in types)
     outputs = [o.value for o in graph.outputs if train or not o.train_only]
-    training = training_memory(nodes, types, [i.name for i in graph.inputs], outputs) if static else (None, None)
+    read = {name for node in nodes for name in node.inputs} | set(outputs)
+    inputs = [i.name for i in graph.inputs if i.name in read]
+    training = training_memory(nodes, types, inputs, outputs) if static else (None, None)
     return Report(
         graph,
         tuple(rows),
@@ -104,7 +106,7 @@ def report(graph: Graph, sizes: Mapping[str, int] | None = None, *, batch: int =
         known,
         graph.params(train=train),
         None if any(r.macs is None for r in rows) else sum(r.macs or 0 for r in rows),
-        inference_peak(nodes, types, [i.name for i in graph.inputs], outputs) if static else None,
+        inference_peak(nodes, types, inputs, outputs) if static else None,
         *training,
     )
 

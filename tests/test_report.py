@@ -19,7 +19,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from netc import api
 from netc.backends import torch as torch_backend
-from netc.graph import Graph
+from netc.graph import Graph, Requirement
 from netc.op import Layer, Reach, Reject
 from netc.ops import find, kinds
 from netc.report import Report, Unfit, extent, origin, report, stride
@@ -375,6 +375,57 @@ def test_peaks_by_hand() -> None:
     assert found.peak_training_bytes == 256 + 256 + 1024 + 1024 + 1024
 
 
+def brute_force_training(graph: Graph, batch: int) -> int:
+    """A step of training as a story: who still asks for what, forward and back, and all of it added up at each line."""
+    types = {name: x.at({"N": batch}) for name, x in graph.types.items()}
+    size = {name: 4 * prod(cast(Any, x.dims)) for name, x in types.items()}
+    views = {"id", "flatten", "reshape", "slice", "crop", "subsample"}
+    shown = {i.name: i.name for i in graph.inputs}
+    learns: set[str] = set()
+    kept: dict[str, tuple[set[str], int]] = {}
+    for node in graph.nodes:
+        shown[node.name] = shown[node.inputs[0]] if node.op.kind in views else node.name
+        if node.op.params(*(types[x] for x in node.inputs)) or learns & set(node.inputs):
+            learns.add(node.name)
+            inputs, output, more = node.op.kept(types[node.name], *(types[x] for x in node.inputs))
+            held = {*(node.inputs if inputs else ()), *([node.name] if output else ())}
+            kept[node.name] = {shown[name] for name in held}, more
+    outputs = {o.value for o in graph.outputs}
+    most = 0
+    for at, node in enumerate(graph.nodes):
+        made = {i.name for i in graph.inputs} | {n.name for n in graph.nodes[: at + 1]}
+        asked = {x for n in graph.nodes[at:] for x in n.inputs} | outputs | {node.name}
+        if at == 0:
+            asked |= {i.name for i in graph.inputs}
+        done = [kept[n.name] for n in graph.nodes[: at + 1] if n.name in kept]
+        later = {name for held, _ in kept.values() for name in held}
+        alive = {shown[x] for x in made & asked} | (later & {shown[x] for x in made})
+        most = max(most, sum(size[x] for x in alive) + sum(more for _, more in done))
+    # A view's gradient is that of what it shows, where it shows all of it.
+    gradient = {n: shown[n] if size[shown[n]] == size[n] else n for n in learns}
+    last_reader = {
+        n: max((i for i, r in enumerate(graph.nodes) if n in r.inputs), default=len(graph.nodes)) for n in learns
+    }
+    for at in reversed(range(len(graph.nodes))):
+        if graph.nodes[at].name not in learns:
+            continue
+        # A gradient is there from the way back through a value's last reader to that through the layer that made it.
+        there = {gradient[n] for n in learns if last_reader[n] >= at}
+        there |= {gradient[n] for n in outputs & learns}
+        gone = {n.name for n in graph.nodes[at + 1 :]}
+        there -= gone
+        left = [kept[n.name] for n in graph.nodes[: at + 1] if n.name in kept]
+        alive = {shown[x] for x in outputs} | {x for held, _ in left for x in held}
+        most = max(most, sum(size[x] for x in alive) + sum(more for _, more in left) + sum(size[x] for x in there))
+    return most
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_peak_of_training_is_that_of_brute_force(seed: int) -> None:
+    graph = _small(seed)
+    assert report(graph, batch=3, train=True).peak_training_bytes == brute_force_training(graph, 3)
+
+
 def test_a_skip_holds_what_enters() -> None:
     made = Net("Skip", image=("N", 4, 8, 8))
     x = made("conv", "image", c=4, k=1)
@@ -437,6 +488,38 @@ def test_symbols_stay_until_they_are_given(root: Any) -> None:
 def test_sizes_that_a_net_does_not_take_are_refused(root: Any, sizes: dict[str, int], said: str) -> None:
     with pytest.raises(Unfit, match=re.escape(said)):
         report(api.load(root / "specs" / "unet.cnn:UNet"), sizes)
+
+
+@pytest.mark.parametrize(
+    ("expr", "sizes", "holds"),
+    [
+        ([">=", "H", "W"], {"H": 8, "W": 8}, True),
+        ([">=", "H", "W"], {"H": 8, "W": 9}, False),
+        (["==", ["%", ["+", "H", ["*", "W", 2]], 3], 0], {"H": 4, "W": 4}, True),
+        (["==", ["%", ["+", "H", ["*", "W", 2]], 3], 0], {"H": 5, "W": 4}, False),
+        (["or", ["<", "H", 6], ["not", ["==", "W", ["//", ["-", "H", 1], 2]]]], {"H": 9, "W": 4}, False),
+        (["and", ["!=", "H", 6], ["<=", "W", 4]], {"H": 9, "W": 4}, True),
+        ([">", "N", 3], {"H": 4, "W": 4}, False),
+    ],
+)
+def test_promises_are_checked_at_the_sizes(expr: Any, sizes: dict[str, int], holds: bool) -> None:
+    made = Net("Promises", image=("N", 1, "H", "W"))
+    made("relu", "image")
+    graph = made.graph(y="relu", requires=(Requirement(expr, "what it says", "because"),))
+    if holds:
+        report(graph, sizes, batch=2)
+    else:
+        with pytest.raises(Unfit, match=r"breaks `require what it says`: because"):
+            report(graph, sizes, batch=2)
+
+
+def test_an_input_that_only_heads_read_takes_no_memory_in_inference() -> None:
+    made = Net("Two", image=("N", 1, 8, 8), hint=("N", 64, 8, 8))
+    x = made("conv", "image", c=4, k=1)
+    made("add", made("conv", "hint", c=4, k=1), x)
+    graph = made.graph(("aux",), scores=x, aux="add")
+    assert report(graph).peak_inference_bytes == 256 + 1024
+    assert cast(int, report(graph, train=True).peak_inference_bytes) >= 64 * 256
 
 
 def test_a_size_at_which_an_image_vanishes_is_refused() -> None:

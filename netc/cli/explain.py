@@ -164,6 +164,9 @@ def _seen(row: Row) -> list[str]:
             lines.append(f"field       all of {name}")
             continue
         words, step = field(one), strides(one)
+        if "?" in words:
+            lines.append(f"field       of {name}: it depends on sizes that are symbols")
+            continue
         pixels = words if "x" in words or len(sides) == 1 or not words.isdecimal() else "x".join([words] * len(sides))
         lines.append(f"field       {pixels} of {name}, stride {step}")
     return lines or ["field       features of the input have no places"]

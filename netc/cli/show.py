@@ -15,7 +15,7 @@ from netc.op import Reach
 from netc.render import as_json
 from netc.report import Field, Report, Row, Unfit, extent, report, stride
 
-MOST_LINES = 60
+MOST_LINES = 40
 """Lines up to which a table shows another level of blocks where no depth is asked for."""
 
 
@@ -85,7 +85,8 @@ def entries(found: Report, depth: int | None) -> list[Entry]:
     made: list[Entry] = []
     for label, rows in groups.items():
         block = len(rows) > 1 or rows[0].node.name != label
-        kind = rows[0].node.op.kind
+        first = rows[0].node
+        kind = f"{first.op.kind} @{first.weights}" if first.shared else first.op.kind
         if block:
             kind = block_of(found.graph, label) or (f"{len(rows)} layers" if len(rows) > 1 else kind)
         params = sum(row.params for row in rows)
@@ -228,8 +229,8 @@ def _totals(found: Report, train: bool, lines: Sequence[Entry], depth: int) -> l
         ]
     else:
         asked = " ".join(f"--at {name}={_such(graph, name)}" for name in found.unknown)
-        what = "memory" if found.macs is not None else "MACs, memory"
-        said.append((what, f"depend on {', '.join(found.unknown)}: {asked} gives numbers"))
+        what, verb = ("memory", "depends") if found.macs is not None else ("MACs, memory", "depend")
+        said.append((what, f"{verb} on {', '.join(found.unknown)}: {asked} gives numbers"))
     said.append(("layers", layers))
     if hidden:
         said.append(("", f"{hidden} are summed up in blocks: --depth {depth + 1} shows more of them"))

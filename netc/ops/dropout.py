@@ -37,7 +37,7 @@ class Dropout(Layer):
         return self.p == 0
 
     def kept(self, y: TensorType, *xs: TensorType) -> Kept:
-        return Kept(False, False, size_bytes(y) if self.p else 0)  # the mask, which a GPU keeps in a byte an element
+        return Kept(False, False, size_bytes(y) if self.p else 0)  # the mask
 
     def torch(self, *xs: TensorType) -> Call:
         return Inline(f"F.dropout({{0}}, {self.p!r}, {{training}})")
