@@ -312,7 +312,7 @@ def _blocks(changes: Sequence[Change], other: Graph, own: Graph) -> list[Change]
         if len(layers) == 1 and layers[0].label == top:
             made.append(layers[0])
         elif len(layers) == whole:
-            made.append(Change(top, f"{block_of(own, top) or 'block'}, {len(layers)} layers"))
+            made.append(Change(top, ", ".join(filter(None, [block_of(own, top), f"{len(layers)} layers"]))))
         else:
             made += layers
     return made
@@ -338,7 +338,7 @@ def _lines(found: Difference, a: Graph, b: Graph, names: tuple[str, str]) -> lis
         ("another shape", grouped(found.shapes)),
         ("sections", [([], words) for words in found.sections]),
     ]
-    lines = [f"{names[0]} -> {names[1]}"]
+    lines = wrap(f"{names[0]} -> {names[1]}", table.width(), break_long_words=False, break_on_hyphens=False)
     for title, rows in sections:
         if rows:
             lines += ["", title, *_rows(rows)]
@@ -353,8 +353,9 @@ def _rows(rows: Sequence[tuple[Sequence[str], str]]) -> list[str]:
     for head, (labels, what) in zip(heads, rows, strict=True):
         if not labels:
             lines += wrap(what, width, initial_indent="  ", subsequent_indent="    ")
-        elif len(head) <= most and len(head) + len(what) + 4 <= width:
-            lines.append(f"  {head:<{most}}  {what}")
+        elif len(head) <= most:
+            first, rest = f"  {head:<{most}}  ", " " * (most + 4)
+            lines += wrap(what, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
         else:
             lines += wrap(head, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
             lines += wrap(what, width, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
