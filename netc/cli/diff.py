@@ -334,7 +334,7 @@ def _lines(found: Difference, a: Graph, b: Graph, names: tuple[str, str]) -> lis
         ("removed", grouped(_blocks(found.removed, b, a))),
         ("moved, it seems", _moves(found.moved)),
         ("changed", grouped(found.changed)),
-        ("reads something else", grouped(found.rewired)),
+        ("reads something else", grouped([c._replace(what=c.what.removeprefix("reads ")) for c in found.rewired])),
         ("another shape", grouped(found.shapes)),
         ("sections", [([], words) for words in found.sections]),
     ]
