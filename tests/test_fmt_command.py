@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from netc import cli
+from netc.diagnostic import Source
 from tests.command import Command
 
 LOOSE = """# A card.
@@ -77,6 +78,24 @@ def test_line_ends_the_byte_order_mark_and_the_mode_are_kept(netc: Command) -> N
     assert Path("loose.cnn").read_bytes() == BOM + TIDY.replace("\n", "\r\n").encode()
     assert stat.S_IMODE(Path("loose.cnn").stat().st_mode) == 0o640
     assert netc("fmt", "--check", "loose.cnn") == 0
+
+
+def test_lines_that_end_as_on_old_systems_end_as_on_others_then(netc: Command) -> None:
+    Path("loose.cnn").write_bytes(LOOSE.replace("\n", "\r").encode())
+    assert netc("fmt", "loose.cnn") == 0
+    assert Path("loose.cnn").read_bytes() == TIDY.encode()
+
+
+def test_a_file_that_is_written_to_meanwhile_is_left_alone(netc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(source: Source) -> str:
+        Path("loose.cnn").write_text("# somebody else's")
+        return TIDY
+
+    monkeypatch.setattr("netc.cli.fmt.formatted", slow)
+    assert netc("fmt", "loose.cnn") == 1
+    assert "error[N413]" in netc.err
+    assert "run netc fmt again" in netc.err
+    assert Path("loose.cnn").read_text() == "# somebody else's"
 
 
 def test_a_wrong_text_stays_as_it_is_and_the_others_are_formatted(netc: Command) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from netc import render
 from netc.atomic import replacing
 from netc.diagnostic import Fault, Source
+from netc.syntax.parse import decode
 
 BOM = b"\xef\xbb\xbf"
 
@@ -18,7 +19,8 @@ def put(path: Path, source: Source, text: str, command: str) -> None:
     Raises Fault N413 where the file no longer holds what was read; `command` is what to run again.
     """
     data = path.read_bytes()
-    if data.removeprefix(BOM) != source.text.encode():
+    held = decode(source.name, data)
+    if not isinstance(held, Source) or held.text != source.text:
         raise Fault(
             "N413", f"{path} was changed while it was checked; it is left as it is", help=f"run {command} again"
         )
