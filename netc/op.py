@@ -251,9 +251,13 @@ class Layer(BaseModel):
     def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
         """What of each operand's sides an element of the result reads: by default the one in its own place.
 
-        Statistics over an image, such as a norm's, do not count. Of an operand that gives its size alone: NOTHING.
+        Where a side is not as long as the operand's, the default does not know. Statistics over an image, such as a
+        norm's, do not count. Of an operand that gives its size alone: NOTHING.
         """
-        return tuple((ELEMENT,) * x.rank for x in xs)
+        return tuple(
+            tuple(ELEMENT if x.rank == y.rank and y.sides[i] == side else None for i, side in enumerate(x.sides))
+            for x in xs
+        )
 
     def views(self, *xs: TensorType) -> bool:
         """Whether the result has no memory of its own: in torch it is another view of the first operand."""

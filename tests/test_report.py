@@ -611,6 +611,18 @@ def test_every_figure_of_a_merge_of_two_sizes_is_followed_to_the_larger() -> Non
     assert [s.name for s in origin(made.graph(y="mul"), "mul", "h")] == ["body", "image"]
 
 
+def test_a_layer_that_does_not_say_what_it_reads_is_not_guessed_at() -> None:
+    class Halved(Layer):
+        kind = "halved"
+
+        def infer(self, *xs: TensorType) -> TensorType:
+            return xs[0].with_(sides=tuple(cast(int, n) // 2 for n in xs[0].sides))
+
+    x = image(2, 8, 8)
+    assert Halved().reach(Halved().infer(x), x) == ((None, None),)
+    assert Halved().reach(x, x) == ((Reach(), Reach()),)
+
+
 @pytest.mark.parametrize(("up", "down", "pixels"), [(2, 1, 2), (2, 2, 3), (3, 1, 2), (3, 2, 2)])
 def test_values_of_one_stride_and_other_phases_are_seen_together(up: int, down: int, pixels: int) -> None:
     # Enlarged pixel i lies at (i + 1/2) / up - 1/2, between the one or two that it is made of.

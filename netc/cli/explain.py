@@ -127,7 +127,7 @@ def _learned(graph: Graph, node: Node) -> int:
 
 def _count(title: str, working: Working | None, number: int | None) -> list[str]:
     if working is None:
-        return [f"{title:<10}  0"]
+        return [f"{title:<10}  {number or 0:,}"]
     if number is None:
         return [f"{title:<10}  {working.symbols} = {working.numbers}"]
     if working.numbers == str(number):
