@@ -328,7 +328,7 @@ def label_path(frame: Frame, item: t.Item, env: Env, prefix: str, turn: int | No
             )
             raise Poisoned
         if any(not _component(p) for p in parts):
-            frame.report("N112", f'"{text}" is no path: components are letters, digits and _, joined by dots', where)
+            frame.report("N112", f'"{text}" is no path: components are letters, digits, _ and -, joined by dots', where)
             raise Poisoned
         return apply.Path(_join(prefix, text), _join(prefix, text), where, None)
     if label.text == "_":
@@ -349,7 +349,8 @@ def label_path(frame: Frame, item: t.Item, env: Env, prefix: str, turn: int | No
 
 
 def _component(text: str) -> bool:
-    return 0 < len(text) <= 200 and text.replace("_", "a").isalnum() and text.isascii()
+    # A hyphen is in published names (`fc-final`, `block1-0`); a path that is read in an expression has none.
+    return 0 < len(text) <= 200 and text.replace("_", "a").replace("-", "a").isalnum() and text.isascii()
 
 
 def _splice(frame: Frame, label: t.Label, env: Env, prefix: str) -> str:

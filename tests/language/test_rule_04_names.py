@@ -104,9 +104,15 @@ def test_a_quoted_label_may_hold_a_word_of_the_language() -> None:
     assert weights(graph)[0] == "block.in.from.weight"
 
 
-@pytest.mark.parametrize("label", ["a b", "a-b", "", "a..b", ".a", "ä", "a/b"])
-def test_a_path_has_components_of_letters_digits_and_underscores(label: str) -> None:
+@pytest.mark.parametrize("label", ["a b", "", "a..b", ".a", "ä", "a/b", "a+b"])
+def test_a_path_has_components_of_letters_digits_underscores_and_hyphens(label: str) -> None:
     refused(net(f'from image -> §"{label}": conv(8, k=1) => y'), "N112", says="components")
+
+
+def test_a_quoted_label_may_hold_a_hyphen() -> None:
+    # torchvision's RegNet has `trunk_output.block1.block1-0.f.a.0.weight`.
+    graph = admitted(net('from image -> "block1-{1 - 1}": { "fc-final": conv(8, k=1) } => y'))
+    assert weights(graph)[0] == "block1-0.fc-final.weight"
 
 
 @pytest.mark.parametrize(

@@ -252,3 +252,10 @@ def test_a_block_may_not_be_expanded_inside_itself(head: str) -> None:
 def test_a_branch_that_is_not_taken_does_not_expand() -> None:
     # Even one that would end is refused where it is reached.
     admitted(net("from image -> b -> conv(8, k=1) => y", head="block b() { if false { b } else { relu } }"))
+
+
+@pytest.mark.parametrize("expr", ["in.c * n", "n * in.c", "in.c * 2", "in.c - 1 + 1 + in.c", "in.c // 3 * 6"])
+def test_a_side_of_a_value_is_a_number_like_any_other(expr: str) -> None:
+    # `in.c *`: a star behind a path also repeats a stage.
+    graph = admitted(net("from image -> b(2) => y", "f32[N, 6, 32, 32]", f"block b(n) {{ conv({expr} + 0 * n, k=1) }}"))
+    assert shapes(graph) == {"b.conv": "6x32x32"}
