@@ -22,7 +22,9 @@ from netc.backends import torch as torch_backend
 from netc.graph import Graph, Requirement
 from netc.op import Layer, Reach, Reject
 from netc.ops import find, kinds
-from netc.report import Report, Unfit, extent, origin, report, stride
+from netc.report import Report, Unfit, report
+from netc.report.field import extent, stride
+from netc.report.origin import origin
 from netc.tensor import TensorType
 from tests.drawn import DRAWN
 from tests.graphs import Net, bottleneck, resnet

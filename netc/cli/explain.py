@@ -16,7 +16,9 @@ from netc.op import Working
 from netc.ops._working import LETTERS
 from netc.reference import facts, spelled
 from netc.render import as_json
-from netc.report import Row, Step, extent, origin, report, sets, stride
+from netc.report import Row, report
+from netc.report.field import extent, stride
+from netc.report.origin import Step, origin, sets
 from netc.tensor import TensorType
 
 _WORDS = {"c": "channels", "t": "length", "d": "depth", "h": "height", "w": "width"}

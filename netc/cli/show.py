@@ -13,7 +13,8 @@ from netc.cli.terminal import out, verbatim
 from netc.graph import Graph
 from netc.op import Reach
 from netc.render import as_json
-from netc.report import Field, Report, Row, Unfit, extent, report, stride
+from netc.report import Report, Row, Unfit, report
+from netc.report.field import Field, extent, stride
 
 MOST_LINES = 40
 """Lines up to which a table shows another level of blocks where no depth is asked for."""
