@@ -49,6 +49,7 @@ test-long: dev oracle $(VENV)/.fuzz
 docs: install
 	$(BIN)/python docs/make_errors.py
 	$(BIN)/python docs/make_language.py
+	$(BIN)/python docs/make_zoo.py
 
 clean:
 	rm -rf $(VENV) .oracle build dist .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
