@@ -246,7 +246,7 @@ def test_the_skeleton_holds_no_weights(root: Path) -> None:
     assert {i.name for i in made.graph.input} == {"image", *(name for name, _ in graph.parameters())}
 
 
-@pytest.mark.parametrize("spec", ["lenet5.cnn", "googlenet.cnn", "unet.cnn", "cifar_resnet.cnn:ResNet20"])
+@pytest.mark.parametrize("spec", ["lenet5.cnn", "googlenet.cnn", "unet.cnn:UNet", "cifar_resnet.cnn:ResNet20"])
 def test_the_zoos_skeletons_are_what_onnx_infers(spec: str, root: Path) -> None:
     graph = deploy(api.load(f"{root}/specs/{spec}"), {})[0]
     made = backend.skeleton(graph)  # checks on the way

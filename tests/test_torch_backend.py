@@ -108,7 +108,7 @@ GRAPHS = {
     "long": lengthy,
     "awkward": awkward,
 }
-SPECS = ("lenet5.cnn", "googlenet.cnn", "unet.cnn", "voc.cnn", "vgg.cnn:VGG16", "cifar_resnet.cnn:ResNet20")
+SPECS = ("lenet5.cnn", "googlenet.cnn", "unet.cnn:UNet", "voc.cnn", "vgg.cnn:VGG16", "cifar_resnet.cnn:ResNet20")
 
 
 def test_a_bottleneck_reads_as_people_write_it() -> None:

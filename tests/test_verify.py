@@ -359,7 +359,7 @@ def test_the_manifest_says_what_the_spec_says(root: Path, tmp_path: Path) -> Non
 
 
 def test_requirements_and_symbols_travel(root: Path, tmp_path: Path) -> None:
-    graph = api.load(f"{root}/specs/unet.cnn")
+    graph = api.load(f"{root}/specs/unet.cnn:UNet")
     graph = replace(graph, name="UNet")
     path = tmp_path / "u.onnx"
     build(graph, stored.initial(graph, 0), path, verify=False)
@@ -461,7 +461,7 @@ def test_the_zoo_builds_from_initial_weights(spec: str, root: Path, tmp_path: Pa
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("spec", ["resnet.cnn:ResNet50", "googlenet.cnn", "unet.cnn", "vgg.cnn:VGG16"])
+@pytest.mark.parametrize("spec", ["resnet.cnn:ResNet50", "googlenet.cnn", "unet.cnn:UNet", "vgg.cnn:VGG16"])
 def test_the_large_ones_build_from_initial_weights(spec: str, root: Path, tmp_path: Path) -> None:
     graph = api.load(f"{root}/specs/{spec}")
     assert build(graph, stored.initial(graph, 0), tmp_path / "a.onnx").parity is not None
