@@ -13,29 +13,12 @@ from hypothesis import strategies as st
 
 from netc.tensor import TensorType
 from tests import drawn_weighted
+from tests.drawing import image_of, per_side, value_of
 from tests.one_layer import Case, image, layer
 
 # Without `explain`, whose tracing takes minutes over torch where something fails.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-LARGEST_SIDE = {1: 12, 2: 9, 3: 5}
 FACTOR = st.floats(0.01, 3)
-
-
-def per_side(draw: st.DrawFn, rank: int, low: int, high: int) -> int | tuple[int, ...]:
-    """One number, or one a side."""
-    numbers = st.integers(low, high)
-    return draw(numbers | st.tuples(*[numbers] * rank))
-
-
-def image_of(draw: st.DrawFn, c: int) -> TensorType:
-    """An image of one to three sides with `c` channels."""
-    rank = draw(st.integers(1, 3))
-    return image(c, *(draw(st.integers(1, LARGEST_SIDE[rank])) for _ in range(rank)))
-
-
-def value_of(draw: st.DrawFn, c: int) -> TensorType:
-    """Features or a small image with `c` channels."""
-    return image(c, *draw(st.lists(st.integers(1, 4), max_size=3)))
 
 
 def anything(draw: st.DrawFn) -> TensorType:

@@ -7,27 +7,11 @@ from typing import Any, cast
 from hypothesis import strategies as st
 
 from netc.tensor import TensorType
+from tests.drawing import image_of, per_side, value_of
 from tests.one_layer import Case, image, layer
 
 LARGEST_SIDE = {1: 10, 2: 7, 3: 4}
 EPS = st.sampled_from([1e-6, 1e-5, 1e-3, 0.1, 1])
-
-
-def per_side(draw: st.DrawFn, rank: int, low: int, high: int) -> int | tuple[int, ...]:
-    """One number, or one a side."""
-    numbers = st.integers(low, high)
-    return draw(numbers | st.tuples(*[numbers] * rank))
-
-
-def image_of(draw: st.DrawFn, c: int) -> TensorType:
-    """An image of one to three sides with `c` channels."""
-    rank = draw(st.integers(1, 3))
-    return image(c, *(draw(st.integers(1, LARGEST_SIDE[rank])) for _ in range(rank)))
-
-
-def value_of(draw: st.DrawFn, c: int) -> TensorType:
-    """Features or a small image with `c` channels."""
-    return image(c, *draw(st.lists(st.integers(1, 4), max_size=3)))
 
 
 def _window(draw: st.DrawFn, x: TensorType) -> dict[str, Any]:
@@ -43,14 +27,14 @@ def _window(draw: st.DrawFn, x: TensorType) -> dict[str, Any]:
 
 @st.composite
 def depthwises(draw: st.DrawFn) -> Case:
-    x = image_of(draw, draw(st.integers(1, 5)))
+    x = image_of(draw, draw(st.integers(1, 5)), LARGEST_SIDE)
     dilation = per_side(draw, x.rank, 1, 3)
     return layer("depthwise", **_window(draw, x), mult=draw(st.integers(1, 3)), dilation=dilation), (x,)
 
 
 @st.composite
 def locals_(draw: st.DrawFn) -> Case:
-    x = image_of(draw, draw(st.integers(1, 3)))
+    x = image_of(draw, draw(st.integers(1, 3)), LARGEST_SIDE)
     return layer("local", c=draw(st.integers(1, 3)), **_window(draw, x)), (x,)
 
 
@@ -75,7 +59,7 @@ def values(draw: st.DrawFn, kind: str, **fields: st.SearchStrategy[Any]) -> Case
 
 @st.composite
 def upsamples(draw: st.DrawFn) -> Case:
-    x = image_of(draw, draw(st.integers(1, 3)))
+    x = image_of(draw, draw(st.integers(1, 3)), LARGEST_SIDE)
     mode, corners = draw(st.sampled_from([("nearest", False), ("bilinear", False), ("bilinear", True)]))
     if draw(st.booleans()):
         return layer("upsample", factor=per_side(draw, x.rank, 1, 4), mode=mode, corners=corners), (x,)
@@ -89,7 +73,7 @@ def upsamples(draw: st.DrawFn) -> Case:
 
 @st.composite
 def crops(draw: st.DrawFn) -> Case:
-    x = image_of(draw, draw(st.integers(1, 3)))
+    x = image_of(draw, draw(st.integers(1, 3)), LARGEST_SIDE)
     ns = cast("tuple[int, ...]", x.sides)
     sides = tuple(draw(st.integers(1, n)) for n in ns)
     room = [n - m for n, m in zip(ns, sides, strict=True)]

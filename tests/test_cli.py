@@ -26,10 +26,11 @@ import torch
 from PIL import Image
 
 import netc
-from netc import api, cli, errors
+from netc import api, errors
 from netc.backends import build as building
 from netc.backends import weights as stored
 from netc.cli.codes import OutputError
+from tests.command import Command
 from tests.processes import NETC, environment, run, without
 from tests.processes import netc as process
 
@@ -53,18 +54,8 @@ net Two { input x: f32[N, 4]
 """
 
 
-class Netc:
-    """`netc ...` in this process: its exit code, and what it printed last."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: str | Path) -> int:
-        self.capsys.readouterr()
-        code = cli.main([str(each) for each in arguments])
-        self.out, self.err = self.capsys.readouterr()
-        return code
+class Netc(Command):
+    """`netc ...` in this process, with its result where it gives one as JSON and ends with 0."""
 
     def json(self, *arguments: str | Path) -> Any:
         assert self(*arguments) == 0, self.err
@@ -128,7 +119,10 @@ def test_help_names_every_command_and_option(run_netc: Netc) -> None:
         ("fix", ["SPEC", "--diff", "--check", "--stdin-name", "--format <text|json>"]),
         ("build", ["-o, --out", "(NET.onnx, or - with --emit torch)", "--opset", "(the spec's, or 20)", "--init SEED"]),
         ("train", ["--data", "(NET.safetensors)", "(the spec's)", "[default: auto]", "[default: 1%]", "idx:DIR"]),
-        ("show", ["SPEC[:NET]", "--depth N", "(as fits a page)", "--sort <params|macs|memory>", "--at SIZE=N", "--csv"]),
+        (
+            "show",
+            ["SPEC[:NET]", "--depth N", "(as fits a page)", "--sort <params|macs|memory>", "--at SIZE=N", "--csv"],
+        ),
         ("diff", ["A[:NET]", "B[:NET]", "--json"]),
         ("fmt", ["SPEC", "--check", "--diff", "--stdin-name"]),
         ("ops", ["KIND", "--json"]),

@@ -12,6 +12,7 @@ from netc.op import Reject
 from netc.ops import find, kinds
 from netc.tensor import LARGEST, Size, Symbol, TensorType
 from tests.one_layer import image, layer
+from tests.test_ops_refuse_shapes import EDITS as EDITS_SHAPES
 from tests.test_ops_refuse_shapes import REFUSED as REFUSED_SHAPES
 from tests.test_ops_refuse_weighted import REFUSED as REFUSED_WEIGHTED
 
@@ -281,7 +282,10 @@ REFUSED: list[Refusal] = [
 ]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=[f"{said[0]}-{call[0]}-{i}" for i, (call, said) in enumerate(REFUSED)])
+ALL = [*REFUSED, *REFUSED_SHAPES, *REFUSED_WEIGHTED]
+
+
+@pytest.mark.parametrize("case", ALL, ids=[f"{said[0]}-{call[0]}-{i}" for i, (call, said) in enumerate(ALL)])
 def test_a_refusal_names_its_code_its_place_both_numbers_and_a_way_out(case: Refusal) -> None:
     (kind, fields, xs), (code, at, message, help) = case
     with pytest.raises(Reject) as caught:
@@ -295,12 +299,12 @@ def test_a_refusal_names_its_code_its_place_both_numbers_and_a_way_out(case: Ref
 
 def test_every_code_of_the_layers_is_tested() -> None:
     said = {code for kind in kinds() for code in re.findall(r"N\d{3}", find_doc(kind))}
-    assert said <= {code for _, (code, *_) in [*REFUSED, *REFUSED_SHAPES, *REFUSED_WEIGHTED]}
+    assert said <= {code for _, (code, *_) in ALL}
 
 
-@pytest.mark.parametrize("kind", sorted({kind for (kind, *_), _ in REFUSED}))
+@pytest.mark.parametrize("kind", sorted({kind for (kind, *_), _ in ALL}))
 def test_a_layers_page_lists_every_code_it_gives(kind: str) -> None:
-    given = {said[0] for call, said in REFUSED if call[0] == kind}
+    given = {said[0] for call, said in ALL if call[0] == kind}
     assert given <= set(re.findall(r"N\d{3}", find_doc(kind)))
 
 
@@ -335,7 +339,7 @@ EDITS: list[tuple[str, dict[str, Any], TensorType, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "fields", "x", "edit", "shape"), EDITS)
+@pytest.mark.parametrize(("kind", "fields", "x", "edit", "shape"), [*EDITS, *EDITS_SHAPES])
 def test_the_edit_in_the_help_works(
     kind: str, fields: dict[str, Any], x: TensorType, edit: dict[str, Any], shape: str
 ) -> None:

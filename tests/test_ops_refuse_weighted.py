@@ -148,17 +148,6 @@ REFUSED: list[Refusal] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=[f"{said[0]}-{call[0]}-{i}" for i, (call, said) in enumerate(REFUSED)])
-def test_a_refusal_names_its_code_its_place_both_numbers_and_a_way_out(case: Refusal) -> None:
-    (kind, fields, xs), (code, at, message, help) = case
-    with pytest.raises(Reject) as caught:
-        layer(kind, **fields).infer(*xs)
-    refused = caught.value
-    assert (refused.code, refused.at) == (code, at)
-    assert message in refused.message
-    assert help in refused.help
-
-
 @pytest.mark.parametrize("kind", sorted({kind for (kind, *_), _ in REFUSED}))
 def test_a_layers_page_lists_every_code_it_gives_and_no_other(kind: str) -> None:
     cls = find(kind)
