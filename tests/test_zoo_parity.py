@@ -1,0 +1,106 @@
+"""Every net of the zoo that torchvision has, through torch and through ONNX Runtime, by the house's measure of parity.
+
+R is float64 torchvision with randomised weights, on 8 seeded pictures of the net's own size; V the root mean square of
+R minus its mean over the 8. Our torch module and our ONNX file, with `netc build`'s passes, are in float32.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from netc import passes
+from netc.backends import onnx as onnx_backend
+from netc.backends import torch as torch_backend
+from netc.tensor import at
+from netc_runtime.golden import golden_input
+from tests.language import test_published_names as names
+from tests.test_zoo import LIBRARIES, SEGMENTATION, carry, library, load, segmenting
+
+SAMPLES, SEED = 8, 3
+SIDES = {"H": 96, "W": 65}
+"""Of the nets that take pictures of any size."""
+BOUND, FACTOR = 1e-4, 4
+
+NETS = [
+    *((published.spec, published.builder) for published in names.NETS),
+    *((published.spec, published.builder) for published in (*LIBRARIES, *SEGMENTATION)),
+]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("spec", "builder"), NETS, ids=[builder for _, builder in NETS])
+def test_both_roads_answer_as_the_library_does(
+    spec: str, builder: str, oracle: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = _theirs(spec, builder, oracle)
+    state = carry(theirs)
+    graph = load(spec)
+    weights = {name: tensor.numpy() for name, tensor in state.items()}
+    sides = [at(side, SIDES) for side in graph.inputs[0].type.sides]
+    pictures = golden_input(SEED, (SAMPLES, 3, *sides))
+
+    ours = torch_backend.module(graph, weights).eval()
+    by_torch = np.concatenate([_answer(ours, part) for part in _ones(pictures)])
+    path = tmp_path / "net.onnx"
+    onnx_backend.write(*passes.run(graph, weights), path)
+    del ours
+    runtime: Any = ort
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = graph.inputs[0].name
+    by_runtime = np.concatenate([session.run(None, {name: part})[0] for part in _ones(pictures)])
+    del session
+    path.unlink()
+
+    own = np.concatenate([_answer(theirs, part) for part in _ones(pictures)])
+    exact = np.concatenate([_answer(theirs.double(), part.astype(np.float64)) for part in _ones(pictures)])
+    spread = float(np.sqrt(((exact - exact.mean(axis=0)) ** 2).mean()))
+    figures = [float(np.abs(each.astype(np.float64) - exact).max()) / spread for each in (by_torch, by_runtime, own)]
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{builder:<22} {len(state):>5} tensors, {graph.params():>11,} parameters   torch {figures[0]:.1e}   "
+            f"ONNX Runtime {figures[1]:.1e}   float32 {builder.partition(':')[0]} itself {figures[2]:.1e}"
+        )
+        sys.stdout.flush()
+    allowed = max(BOUND, FACTOR * figures[2])
+    assert figures[0] <= allowed
+    assert figures[1] <= allowed
+
+
+def _theirs(spec: str, builder: str, oracle: ModuleType) -> nn.Module:
+    for published in names.NETS:
+        if published.spec == spec:
+            return names.torchvisions(published, oracle).eval()
+    for published in SEGMENTATION:
+        if published.spec == spec:
+            return segmenting(published, oracle).eval()
+    return deepcopy(library(next(p for p in LIBRARIES if p.spec == spec), oracle)).eval()
+
+
+def _ones(pictures: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    # One at a time: torch unfolds float64 images for a convolution.
+    return (pictures[i : i + 1] for i in range(len(pictures)))
+
+
+def _answer(module: nn.Module, pictures: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    with torch.inference_mode():
+        answer: Any = module(torch.from_numpy(pictures))
+    while isinstance(answer, dict):  # a net for segmentation has its training head beside the answer
+        answer = cast("dict[str, Any]", answer).get("out", next(iter(cast("dict[str, Any]", answer).values())))
+    return cast(torch.Tensor, answer).numpy()
