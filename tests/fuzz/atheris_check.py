@@ -7,6 +7,9 @@ FOLDER keeps the corpus (`corpus/`, with the seeds at first), the dictionary, an
 --once FILE` runs the claims on one input.
 """
 
+# atheris is an extra that not every machine can build.
+# pyright: reportMissingModuleSource=false
+
 from __future__ import annotations
 
 import re
