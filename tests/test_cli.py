@@ -178,6 +178,8 @@ def test_without_a_command_the_help_is_shown(run_netc: Netc) -> None:
         (["build", "tiny.cnn", "--init", "0", "--emit", "keras"], "'keras' is not one of"),
         (["build", "tiny.cnn", "--init", "0", "--format", "sarif"], "'sarif' is not one of"),
         (["build", "tiny.cnn", "--init", "0", "-o", "-"], "an ONNX file is not written to standard output"),
+        (["build", "tiny.cnn", "--init", "0", "-o", "t.py"], "--emit torch writes Python source"),
+        (["build", "tiny.cnn", "--init", "0", "-o", "t.pt"], "name a file that ends in .onnx"),
         (["build", "tiny.cnn", "--init", "0", "-o", "./tiny.cnn"], "tiny.cnn is read here"),
         (["build", "tiny.cnn", "--weights", "w.st", "-o", "w.st"], "w.st is read here"),
         (["build", "tiny.cnn", "--init", "0", "--no-verify", "--verify-data", "sample"], "exclude each other"),

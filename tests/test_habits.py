@@ -252,3 +252,84 @@ def test_a_value_of_a_later_stage_of_the_same_chain_is_a_loop_and_of_a_later_cha
         .replace("}\n", "  from image -> b: relu\n}\n")
     )
     assert (said.code, said.help) == ("N111", "`b` is made below: move this chain down")
+
+
+PORTS = "input x: f32[N, 3, 8, H] output y: f32[N, 3, 8, H]"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "help_", "fixed"),
+    [
+        (
+            f"net A {{ {PORTS} x -> relu => y }}",
+            "a net's chain says where it starts",
+            "write from x -> ...",
+            f"net A {{ {PORTS} from x -> relu => y }}",
+        ),
+        (
+            f"net A {{ {PORTS} r: relu => y }}",
+            "a net's chain says where it starts",
+            "write from NAME -> r: ...",
+            f"net A {{ {PORTS} from x -> r: relu => y }}",
+        ),
+        (
+            f"net A {{ {PORTS} require H % 4 == 0 from x -> relu => y }}",
+            "a requirement gives its reason",
+            'write require H % 4 == 0, "why"',
+            f'net A {{ {PORTS} require H % 4 == 0, "why" from x -> relu => y }}',
+        ),
+        (
+            f"net A {{ {PORTS} require H % 4\n from x -> relu => y }}",
+            "a requirement gives its reason",
+            'write require H % 4 == 0, "why"',
+            f'net A {{ {PORTS} require H % 4 == 0, "why" from x -> relu => y }}',
+        ),
+        (
+            f'net A {{ {PORTS} require "so" from x -> relu => y }}',
+            "a requirement starts with its test",
+            'write require H % 4 == 0, "so"',
+            f'net A {{ {PORTS} require H % 4 == 0, "so" from x -> relu => y }}',
+        ),
+        (
+            f"block b {{ relu }} net A {{ {PORTS} from x -> b => y }}",
+            "a block has parentheses",
+            "write block b() { ... }",
+            f"block b() {{ relu }} net A {{ {PORTS} from x -> b => y }}",
+        ),
+        (
+            f'use "std/vgg.cnn" net A {{ {PORTS} from x -> stage(3, 1) -> upsample(2) => y }}',
+            "`use` names the blocks",
+            'write use "std/vgg.cnn" (NAME, NAME)',
+            "",
+        ),
+        (
+            "net A { input x: f32[N, 3, 8, 8] output y: f32[N, 3, 8, 8] from x -> is 3x8x8 -> relu => y }",
+            "a shape stands in square brackets, the batch first",
+            "write is [_, 3, 8, 8]",
+            "net A { input x: f32[N, 3, 8, 8] output y: f32[N, 3, 8, 8] from x -> is [_, 3, 8, 8] -> relu => y }",
+        ),
+    ],
+)
+def test_a_part_that_is_missing_is_named(text: str, message: str, help_: str, fixed: str) -> None:
+    found = [d for d in check(text) if d.severity == "error"]
+    assert message in found[0].message
+    assert found[0].help == help_
+    if fixed:
+        assert [d for d in check(fixed) if d.severity == "error"] == []
+
+
+def test_a_section_beside_a_net_that_did_not_parse_names_what_it_likes() -> None:
+    text = f"net A {{ {PORTS} x = relu }} train A {{ loss.y = bce_with_logits(), optimizer = adam() }}"
+    assert [d.code for d in check(text)] == ["N101"]
+
+
+@pytest.mark.parametrize(
+    ("image", "help_"),
+    [
+        ("f32[3, 32, 32]", "the batch is missing: write f32[N, 3, 32, 32]"),
+        ("f32[N, 32, 48, 3]", "channels come first: write f32[N, 3, 32, 48]"),
+    ],
+)
+def test_a_picture_in_another_order_is_told_this_one(image: str, help_: str) -> None:
+    text = f"net A {{ input x: {image} {{ scale = 1/255 }} output y: f32[N, 3, 8, 8] from x -> relu => y }}"
+    assert help_ in [d.help for d in check(text)]

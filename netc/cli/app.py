@@ -299,6 +299,9 @@ def build(
     as_json = _form(form, json) == "json"
     if out is not None and str(out) == "-":
         raise UsageFault("an ONNX file is not written to standard output: name one with -o")
+    if out is not None and out.suffix in (".py", ".pt", ".pth", ".safetensors", ".cnn"):
+        help_ = "--emit torch writes Python source" if out.suffix == ".py" else "name a file that ends in .onnx"
+        raise UsageFault(f"{out} would be an ONNX file: {help_}")
     if weights is not None and init is not None:
         raise UsageFault("--weights and --init exclude each other")
     if verify_data is not None and not verify:

@@ -72,12 +72,13 @@ def recipe(got: Read, type_: TensorType, found: Diagnostics, where: Span) -> Rec
     picture = type_.rank == 2 and type_.c in (1, 3)
     if not picture:
         if got.values:
-            reader.wrong(
-                "N180",
-                f"this input is {type_}; a picture has 1 or 3 channels and two sides",
-                where,
-                "take the recipe out, or declare [N, 3, H, W]",
-            )
+            help_ = "take the recipe out, or declare [N, 3, H, W]"
+            if type_.rank == 1 and type_.batch in (1, 3):
+                help_ = f"the batch is missing: write f32[N, {type_.batch}, {type_.c}, {type_.sides[0]}]"
+            elif type_.rank == 2 and type_.sides[1] in (1, 3):
+                help_ = f"channels come first: write f32[{type_.batch}, {type_.sides[1]}, {type_.c}, {type_.sides[0]}]"
+            message = f"this input is {type_}; a picture has 1 or 3 channels and two sides"
+            reader.wrong("N180", message, where, help_)
         return None
     color = made.color or ("gray" if type_.c == 1 else "rgb")
     if (color == "gray") != (type_.c == 1):

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from netc.diagnostic import Diagnostic, Diagnostics, Label
+from netc.diagnostic import Diagnostic, Diagnostics, Label, Span
 from netc.elaborate.expr import target_names
 from netc.elaborate.files import Unit
 from netc.graph import Graph
@@ -24,11 +24,12 @@ HANDED_ON = frozenset({"id", "dropout", "drop_path", "flatten", "reshape", "subs
 
 def lint_graph(graph: Graph, found: Diagnostics) -> None:
     """Warnings of a net: W101 what a loss or a decoding applies again, W102 a bias that batch norm takes out, W104 an
-    image whose channels seem to come last.
+    image whose channels seem to come last, W106 a softmax over one channel.
     """
     _applied_twice(graph, found)
     _idle_biases(graph, found)
     _channels_last(graph, found)
+    _one_channel(graph, found)
 
 
 def lint_text(unit: Unit, found: Diagnostics) -> None:
@@ -137,6 +138,9 @@ def _idle_biases(graph: Graph, found: Diagnostics) -> None:
     if not norms:
         return
     reads = Counter(name for node in graph.nodes for name in node.inputs) + Counter(o.value for o in graph.outputs)
+    idle: dict[
+        Span, tuple[str, int, Span]
+    ] = {}  # by the place of a layer: its kind, its bias's size, batch norm's place
     for norm in norms:
         before = graph.node.get(norm.inputs[0])
         if before is None or reads[before.name] > 1 or not getattr(before.op, "bias", False):
@@ -146,14 +150,24 @@ def _idle_biases(graph: Graph, found: Diagnostics) -> None:
         param = before.op.params(*graph.operands(before))["bias"]
         if param.shape != (before.type.c,):
             continue  # `local` has one at each place, and batch norm subtracts one mean a channel
-        message = f"batch norm takes the bias of this `{before.op.kind}` out again: {param.size} numbers learn nothing"
-        _warn(
-            found,
-            Diagnostic(
-                "W102",
-                message,
-                before.where,
-                labels=(Label(norm.where, "subtracts the mean"),),
-                help="write bias=false; or bias=true, where published weights have one",
-            ),
-        )
+        idle.setdefault(before.where, (before.op.kind, param.size, norm.where))
+    if not idle:
+        return
+    # One finding for a net: who forgets it once forgets it at every layer.
+    where, (kind, size, norm_where) = next(iter(idle.items()))
+    message = f"batch norm takes the bias of this `{kind}` out again: {size} numbers learn nothing"
+    if len(idle) > 1:
+        message += f"; at {len(idle) - 1} more {'place' if len(idle) == 2 else 'places'} too"
+    help_ = f"write default {kind}(bias=false), or bias=false here; bias=true where published weights have one"
+    _warn(found, Diagnostic("W102", message, where, labels=(Label(norm_where, "subtracts the mean"),), help=help_))
+
+
+def _one_channel(graph: Graph, found: Diagnostics) -> None:
+    for output in graph.outputs:
+        loss = graph.train.loss.get(output.name) if graph.train is not None else None
+        by = "`decode = softmax`" if output.decode == "softmax" else ""
+        by = "`cross_entropy`" if loss is not None and loss.kind == "cross_entropy" else by
+        if by and output.type.c == 1:
+            message = f"the output `{output.name}` has one channel, of which {by} makes 1 whatever it is"
+            help_ = "for yes or no write decode = sigmoid and bce_with_logits(), or give it two channels"
+            _warn(found, Diagnostic("W106", message, output.where, help=help_))

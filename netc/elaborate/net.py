@@ -430,6 +430,8 @@ class _Net:
                 known = self.derived.get(dim)
                 if known is None:
                     self.derived[dim] = (side, self.unit.span(tree))
+                    if tree is port.type.dims[0] and isinstance(side, int):
+                        self._batch_of_number(dim, side, self.unit.span(tree))
                 elif known[0] != side:
                     self._wrong(
                         "N305",
@@ -456,6 +458,14 @@ class _Net:
                 )
                 return
 
+    def _batch_of_number(self, dim: str, side: int, where: Span) -> None:
+        """Warn where an output's batch is a symbol that the input lacks: most likely the input's was forgotten."""
+        port = next(m for m in self.members if isinstance(m, t.Port) and m.kind == "input")
+        written = ", ".join(self.unit.span(each).text for each in port.type.dims)
+        message = f"the batch of the input `{port.name.text}` is {side}, its first number, and `{dim}` is just that"
+        help_ = f"write f32[{dim}, {written}] if the batch is missing there, else {side} here"
+        self.found.add(Diagnostic("W105", message, where, help=help_, severity="warning"))
+
     # --- the graph and its sections
 
     def _graph(
@@ -464,6 +474,8 @@ class _Net:
         if self.found.errors and (
             frame.unsure or len(outputs) < len(frame.output_names) or any(v.type is None for _, v, _ in outputs)
         ):
+            if frame.unsure and not frame.output_names:
+                raise Stop  # the ports did not parse: a section may name any of them
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
         names = tuple(i.name for i in declared)

@@ -417,6 +417,32 @@ def _bracket(stop: Stop) -> Advice | None:
     return None
 
 
+def _missing(stop: Stop) -> Advice | None:
+    """A part that a statement always has: where a chain starts, why something is required, what a block takes."""
+    found, above, names = stop.found, stop.above, stop.names
+    required = re.search(r"\brequire\s+([^{}\"]+)$", above)
+    if required and "COMMA" in names and "STRING" not in names and found != ",":
+        test = " ".join(required[1].split())
+        test += "" if re.search(r"[<>=]", test) else " == 0"
+        return Advice("a requirement gives its reason, for whoever breaks it", f'write require {test}, "why"')
+    if reason := re.search(r'\brequire\s+("[^"\n]*")$', above):
+        return Advice("a requirement starts with its test", f"write require H % 4 == 0, {reason[1]}")
+    if found == "{" and (block := re.search(r"\bblock\s+(\w+)$", above)):
+        return Advice(
+            "a block has parentheses, even where nothing stands in them", f"write block {block[1]}() {{ ... }}"
+        )
+    if "LPAR" in names and (used := re.search(r'\buse\s+("[^"\n]*")$', above)):
+        return Advice("`use` names the blocks that it takes", f"write use {used[1]} (NAME, NAME)")
+    if "LSQB" in names and re.search(r"\bis$", above) and re.fullmatch(r"\d+(x\d+)*", found):
+        return Advice("a shape stands in square brackets, the batch first", f"write is [_, {found.replace('x', ', ')}]")
+    if {"FROM", "RBRACE", "DEFAULT"} <= names and "NAME" not in names and re.match(r"[A-Za-z_]", found):
+        line = stop.text[stop.offset :].partition("\n")[0]
+        if "->" in line or ":" in line:
+            start = f"NAME -> {found}: ..." if re.match(r"\w+\s*:", line) else f"{found} -> ..."
+            return Advice("a net's chain says where it starts, an input or a label", f"write from {start}")
+    return None
+
+
 def _word(stop: Stop) -> Advice | None:
     """A word of the language where a name belongs, and a missing comma."""
     found = stop.found
@@ -431,5 +457,5 @@ def _word(stop: Stop) -> Advice | None:
 
 
 _HABITS: tuple[Callable[[Stop], Advice | None], ...] = (
-    _character, _comment, _quote, _sign, _number, _keyword, _assigned, _dotted, _arrow, _bracket, _word,
+    _character, _comment, _quote, _sign, _number, _keyword, _assigned, _dotted, _arrow, _bracket, _missing, _word,
 )  # fmt: skip

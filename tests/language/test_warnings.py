@@ -125,3 +125,29 @@ def test_channels_that_seem_to_come_last_are_reported_at_the_input(image: str) -
 def test_other_images_are_not_reported(image: str) -> None:
     text = net("from image -> conv(8, k=1) -> gap -> flatten => y", "f32[N, 8]", image=image)
     assert warned(text) == []
+
+
+def test_many_biases_before_batch_norm_are_one_warning_that_counts_them() -> None:
+    chain = "from image -> a: conv(8, k=1) -> na: bn -> b: conv(8, k=1) -> nb: bn -> c: conv(8, k=1) -> nc: bn => y"
+    _, (found,) = check(net(chain))
+    assert found.message.endswith("8 numbers learn nothing; at 2 more places too")
+    assert warned(net(f"default conv(bias=false) {chain}")) == []
+
+
+def test_a_batch_that_only_the_output_names_is_reported() -> None:
+    text = net("from image -> conv(8, k=1) -> gap -> flatten => y", "f32[§N, 8]", image="f32[3, 32, 32]")
+    assert warned(text) == [("W105", "N")]
+    assert warned(text.replace("§N", "3")) == []
+
+
+@pytest.mark.parametrize(
+    ("attrs", "train", "codes"),
+    [
+        ("{ decode = softmax }", "", ["W106"]),
+        ("", "train A { loss.y = cross_entropy(), optimizer = adam() }", ["W106"]),
+        ("{ decode = sigmoid }", "train A { loss.y = bce_with_logits(), optimizer = adam() }", []),
+    ],
+)
+def test_a_softmax_over_one_channel_is_reported(attrs: str, train: str, codes: list[str]) -> None:
+    text = net("from image -> fc(1) => y", f"f32[N, 1] {attrs}", image="f32[N, 3]")
+    assert [code for code, _ in warned(text + train)] == codes
