@@ -299,7 +299,7 @@ def build(
     as_json = _form(form, json) == "json"
     if out is not None and str(out) == "-":
         raise UsageFault("an ONNX file is not written to standard output: name one with -o")
-    if out is not None and out.suffix in (".py", ".pt", ".pth", ".safetensors", ".cnn"):
+    if out is not None and out.suffix in (".py", ".pt", ".pth", ".safetensors"):
         help_ = "--emit torch writes Python source" if out.suffix == ".py" else "name a file that ends in .onnx"
         raise UsageFault(f"{out} would be an ONNX file: {help_}")
     if weights is not None and init is not None:
