@@ -36,7 +36,7 @@ def meaning(text: str, path: Path | None = None) -> object:
                 [(r.name, r.block, r.parent, r.start, r.stop) for r in graph.regions],
                 [(i.name, i.type, i.recipe) for i in graph.inputs],
                 [(o.name, o.value, o.type, o.labels, o.decode, o.threshold, o.train_only) for o in graph.outputs],
-                [(r.expr, r.why) for r in graph.requires],
+                [(r.expr, re.sub(r" at \S+:\d+:\d+", "", r.why)) for r in graph.requires],
                 (graph.train, graph.export, graph.expect),
             )
             for name, graph in checked.graphs.items()
