@@ -1,6 +1,7 @@
 """Fixtures that any test may take."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,10 @@ IN_CI = "CI" in os.environ
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if IN_CI else "dev")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # As for what a script starts in its background; the processes that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One worker a core already: a thread pool in each would only take turns. Read when torch is first imported.
