@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from math import inf
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -33,7 +34,10 @@ from tests.test_zoo import LIBRARIES, SEGMENTATION, carry, library, load, segmen
 SAMPLES, SEED = 8, 3
 SIDES = {"H": 96, "W": 65}
 """Of the nets that take pictures of any size."""
-BOUND, FACTOR = 1e-4, 4
+BOUND, FACTOR, TELLING = 1e-4, 4, 1e-2
+GAINS = (1, 0.5, 0.25)
+"""Of batch norms. In a deep net each random block adds to what it skips, and float32's rounding grows with every one:
+where float32 of the library itself is beyond TELLING, nothing is measured, and smaller blocks are tried."""
 
 NETS = [
     *((published.spec, published.builder) for published in names.NETS),
@@ -47,8 +51,27 @@ NETS = [
 def test_both_roads_answer_as_the_library_does(
     spec: str, builder: str, oracle: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = _theirs(spec, builder, oracle)
+    gain, figures, tensors = 1.0, (inf, inf, inf), 0
+    for gain in GAINS:
+        figures, tensors = _figures(spec, _theirs(spec, builder, oracle), gain, tmp_path / "net.onnx")
+        if figures[2] <= TELLING:
+            break
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{builder:<22} {tensors:>5} tensors, {load(spec).params():>11,} parameters   torch {figures[0]:.1e}   "
+            f"ONNX Runtime {figures[1]:.1e}   float32 {builder.partition(':')[0]} itself {figures[2]:.1e}"
+            + (f"   batch norms {gain:g} times" if gain != 1 else "")
+        )
+        sys.stdout.flush()
+    assert figures[2] <= TELLING
+    assert max(figures[:2]) <= max(BOUND, FACTOR * figures[2])
+
+
+def _figures(spec: str, theirs: nn.Module, gain: float, path: Path) -> tuple[tuple[float, float, float], int]:
+    """How far torch, ONNX Runtime and the library's own float32 lie from its float64; how many tensors were carried."""
     state = carry(theirs)
+    for norm in (m for m in theirs.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)):
+        norm.weight.data.mul_(gain)  # the state's own tensors: they were assigned
     graph = load(spec)
     weights = {name: tensor.numpy() for name, tensor in state.items()}
     sides = [at(side, SIDES) for side in graph.inputs[0].type.sides]
@@ -56,7 +79,6 @@ def test_both_roads_answer_as_the_library_does(
 
     ours = torch_backend.module(graph, weights).eval()
     by_torch = np.concatenate([_answer(ours, part) for part in _ones(pictures)])
-    path = tmp_path / "net.onnx"
     onnx_backend.write(*passes.run(graph, weights), path)
     del ours
     runtime: Any = ort
@@ -71,16 +93,8 @@ def test_both_roads_answer_as_the_library_does(
     own = np.concatenate([_answer(theirs, part) for part in _ones(pictures)])
     exact = np.concatenate([_answer(theirs.double(), part.astype(np.float64)) for part in _ones(pictures)])
     spread = float(np.sqrt(((exact - exact.mean(axis=0)) ** 2).mean()))
-    figures = [float(np.abs(each.astype(np.float64) - exact).max()) / spread for each in (by_torch, by_runtime, own)]
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{builder:<22} {len(state):>5} tensors, {graph.params():>11,} parameters   torch {figures[0]:.1e}   "
-            f"ONNX Runtime {figures[1]:.1e}   float32 {builder.partition(':')[0]} itself {figures[2]:.1e}"
-        )
-        sys.stdout.flush()
-    allowed = max(BOUND, FACTOR * figures[2])
-    assert figures[0] <= allowed
-    assert figures[1] <= allowed
+    far = (float(np.abs(each.astype(np.float64) - exact).max()) / spread for each in (by_torch, by_runtime, own))
+    return (next(far), next(far), next(far)), len(state)
 
 
 def _theirs(spec: str, builder: str, oracle: ModuleType) -> nn.Module:
