@@ -13,6 +13,7 @@ import pytest
 from netc.op import Layer
 from netc.tensor import Size, Symbol, TensorType
 from tests.one_layer import arrays, image, in_onnxruntime, layer, net, randomised, to_onnx
+from tests.test_ops_weighted import WORKED as WORKED_WEIGHTED
 
 WORKED: list[tuple[str, dict[str, Any], TensorType, str, int, int]] = [
     # kind, arguments, what enters, what leaves, learned parameters, MACs
@@ -67,7 +68,7 @@ WORKED: list[tuple[str, dict[str, Any], TensorType, str, int, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "fields", "x", "shape", "params", "macs"), WORKED)
+@pytest.mark.parametrize(("kind", "fields", "x", "shape", "params", "macs"), [*WORKED, *WORKED_WEIGHTED])
 def test_worked_by_hand(kind: str, fields: dict[str, Any], x: TensorType, shape: str, params: int, macs: int) -> None:
     op = layer(kind, **fields)
     y = op.infer(x)

@@ -61,6 +61,15 @@ def promise(part: Side, offset: int, whole: Side) -> list[str]:
     return []
 
 
+def at_least(side: Side, least: int) -> str:
+    """The promise that makes a size at least so large; empty where one bound on one symbol is not enough."""
+    if isinstance(side, int) or not side.grows() or len(side.symbols()) != 1:
+        return ""
+    ((name, symbol),) = side.symbols().items()
+    steps = _first(lambda n: at(side, {name: n * symbol.divisor}) >= least)
+    return f"{name} >= {steps * symbol.divisor}" if steps is not None else ""
+
+
 def _line_low(size: Size) -> Fraction | None:
     # The bounds of a sum of floors lose what its parts have in common: H - 2 (H // 2) is at least 0, and H // 2 is
     # unbounded. So each floor is replaced by a straight line on the side that counts, and then symbols cancel.

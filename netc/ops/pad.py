@@ -9,7 +9,7 @@ from pydantic import Field
 
 from netc.op import Call, Kept, Layer, OnnxGraph, Operand, Reach, Reaches, Reject, Working, op
 from netc.ops._checks import bounded, image
-from netc.ops._facts import at_least
+from netc.ops._proof import at_least
 from netc.ops._window import NotNegatives, window
 from netc.ops._words import call, spell, unlike
 from netc.ops._working import letters, number, sides
