@@ -174,7 +174,7 @@ def weights_of(
     graph: Graph, weights: str | Path | Mapping[str, np.ndarray[Any, Any]]
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Weights from a safetensors file or a mapping, checked against the net. Raises Fault N4xx."""
-    from netc.backends import weights as stored
+    from netc import weights as stored
 
     if isinstance(weights, str | Path):
         return stored.load(Path(weights), graph)
@@ -209,7 +209,7 @@ def build(
             help="pass weights=... or init=0",
         )
     if weights is None:
-        from netc.backends.weights import initial
+        from netc.backends.torch import initial
 
         assert init is not None
         tensors = initial(graph, init)

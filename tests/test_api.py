@@ -14,7 +14,8 @@ import torch
 
 import netc
 from netc import api
-from netc.backends import weights as stored
+from netc import weights as stored
+from netc.backends.torch import initial
 from netc.diagnostic import Diagnostic, Fault, Source, Span, SpecError
 from netc.elaborate.budget import Limits
 
@@ -213,7 +214,7 @@ def test_compile_gives_a_module_in_train_mode_whose_names_are_the_specs(tiny: Pa
 
 def test_compile_takes_weights_of_a_file_a_mapping_or_another_module(tiny: Path, tmp_path: Path) -> None:
     graph = api.load(tiny)
-    weights = stored.initial(graph, 7)
+    weights = initial(graph, 7)
     stored.save(weights, tmp_path / "w.safetensors")
     wanted = {name: torch.from_numpy(array) for name, array in weights.items()}
     first = netc.compile(tiny, weights=weights)
@@ -226,7 +227,7 @@ def test_compile_takes_weights_of_a_file_a_mapping_or_another_module(tiny: Path,
 
 
 def test_compile_refuses_weights_that_do_not_fit(tiny: Path) -> None:
-    weights = stored.initial(api.load(tiny), 7)
+    weights = initial(api.load(tiny), 7)
     weights["f1.weights"] = weights.pop("f1.weight")
     with pytest.raises(Fault) as caught:
         netc.compile(tiny, weights=weights)
@@ -237,7 +238,7 @@ def test_compile_refuses_weights_that_do_not_fit(tiny: Path) -> None:
 def test_a_counter_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
     spec = tmp_path / "a.cnn"
     spec.write_text(TINY.replace("-> relu", "-> b1: bn -> relu"))
-    weights = stored.initial(api.load(spec), 7)
+    weights = initial(api.load(spec), 7)
     del weights["b1.num_batches_tracked"]
     assert netc.compile(spec, weights=weights).state_dict()["b1.num_batches_tracked"] == 0
 
@@ -254,7 +255,7 @@ def test_build_writes_a_verified_file_with_its_record(tiny: Path, tmp_path: Path
     model = onnx.load(built.path)
     assert [opset.version for opset in model.opset_import] == [20]
     # The same weights, by any road, give the same bytes.
-    again = netc.build(tiny, str(tmp_path / "again.onnx"), weights=stored.initial(api.load(tiny), 7), verify=False)
+    again = netc.build(tiny, str(tmp_path / "again.onnx"), weights=initial(api.load(tiny), 7), verify=False)
     assert again.parity is None
     model = onnx.load(built.path)
     assert [i.SerializeToString() for i in onnx.load(again.path).graph.initializer] == [

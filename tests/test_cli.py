@@ -27,8 +27,9 @@ from PIL import Image
 
 import netc
 from netc import api, errors
+from netc import weights as stored
 from netc.backends import build as building
-from netc.backends import weights as stored
+from netc.backends.torch import initial
 from netc.cli.codes import OutputError
 from tests.command import Command
 from tests.processes import NETC, environment, run, without
@@ -682,7 +683,7 @@ def test_equal_calls_give_equal_files(run_netc: Netc, here: Path) -> None:
 
 
 def test_build_takes_trained_weights(run_netc: Netc, here: Path) -> None:
-    stored.save(stored.initial(api.load("tiny.cnn"), 3), "w.safetensors")
+    stored.save(initial(api.load("tiny.cnn"), 3), "w.safetensors")
     assert run_netc("build", "tiny.cnn", "--weights", "w.safetensors", "-o", "a.onnx") == 0
     assert run_netc("build", "tiny.cnn", "--init", "3", "-o", "b.onnx") == 0
     assert (here / "a.onnx").read_bytes() == (here / "b.onnx").read_bytes()

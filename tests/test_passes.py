@@ -13,7 +13,6 @@ import torch
 
 from netc import api, passes
 from netc.backends.torch import as_tensor, module
-from netc.backends.weights import Weights
 from netc.diagnostic import Fault
 from netc.graph import Graph, Requirement
 from netc.ops.bn import Bn
@@ -21,6 +20,7 @@ from netc.passes.deploy import deploy
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.identity import drop_identities
 from netc.passes.verify_graph import verify_graph
+from netc.weights import Weights
 from tests.graphs import Net, bottleneck, randomised, resnet
 
 

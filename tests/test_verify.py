@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from netc import api
+from netc import weights as stored
 from netc.backends import onnx as backend
 from netc.backends import verify as parity
-from netc.backends import weights as stored
 from netc.backends.build import build
+from netc.backends.torch import initial as new_weights
 from netc.backends.torch import module
 from netc.backends.verify import Agreement, Case, Parity, kaiming, reference, verify
 from netc.diagnostic import Fault
@@ -193,7 +194,7 @@ def mutated(graph: Graph, kind: str, wrong: type[Any]) -> Graph:
 @pytest.mark.parametrize("initial", [False, True])
 def test_a_wrong_border_fails_whatever_the_weights(tmp_path: Path, initial: bool) -> None:
     graph = graph_of(small())
-    weights = stored.initial(graph, 0) if initial else randomised(graph)
+    weights = new_weights(graph, 0) if initial else randomised(graph)
     found = refusal(mutated(graph, "avgpool", Padded), tmp_path, weights)
     assert found.code == "N430"
     assert "is allowed" in found.message
@@ -362,7 +363,7 @@ def test_requirements_and_symbols_travel(root: Path, tmp_path: Path) -> None:
     graph = api.load(f"{root}/specs/unet.cnn:UNet")
     graph = replace(graph, name="UNet")
     path = tmp_path / "u.onnx"
-    build(graph, stored.initial(graph, 0), path, verify=False)
+    build(graph, new_weights(graph, 0), path, verify=False)
     made = manifest(path)
     assert made.inputs[0].shape == ("N", 1, "H", "W")
     assert made.outputs[0].shape == ("N", 2, "H", "W")
@@ -457,14 +458,14 @@ def test_kaiming_weights_fit_the_net_and_follow_the_seed() -> None:
 @pytest.mark.parametrize("spec", ["lenet5.cnn", "cifar_resnet.cnn:ResNet20"])
 def test_the_zoo_builds_from_initial_weights(spec: str, root: Path, tmp_path: Path) -> None:
     graph = api.load(f"{root}/specs/{spec}")
-    assert build(graph, stored.initial(graph, 0), tmp_path / "a.onnx").parity is not None
+    assert build(graph, new_weights(graph, 0), tmp_path / "a.onnx").parity is not None
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("spec", ["resnet.cnn:ResNet50", "googlenet.cnn", "unet.cnn:UNet", "vgg.cnn:VGG16"])
 def test_the_large_ones_build_from_initial_weights(spec: str, root: Path, tmp_path: Path) -> None:
     graph = api.load(f"{root}/specs/{spec}")
-    assert build(graph, stored.initial(graph, 0), tmp_path / "a.onnx").parity is not None
+    assert build(graph, new_weights(graph, 0), tmp_path / "a.onnx").parity is not None
 
 
 def test_the_default_opset_is_one() -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from netc import passes
+from netc import weights as stored
 from netc.atomic import replacing
 from netc.backends import manifest as contract
 from netc.backends import onnx
-from netc.backends import weights as stored
 from netc.backends.verify import BOUND, MEASURE, SEED, Parity, kaiming, reference
 from netc.backends.verify import verify as measure
-from netc.backends.weights import Array, Weights
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.ops.bn import Bn
 from netc.passes.deploy import deploy
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.weights import Array, Weights
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import torch
 
 from netc.backends.torch import as_tensor, module
-from netc.backends.weights import Array, Weights
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
 from netc.tensor import Expr, Side, Symbol, at
+from netc.weights import Array, Weights
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import ManifestError, evaluate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Generator
 from enum import StrEnum
@@ -16,12 +15,11 @@ from netc import __version__, api, render
 from netc.cli import terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
+from netc.cli.writable import writable
 from netc.elaborate.budget import DEEPEST_LIMIT, Limits
 from netc.graph import Graph
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from netc.training.data import Data
     from netc.training.trainer import Epoch, Progress, Step
 
@@ -210,7 +208,7 @@ def graph(
     net = _load(spec, search)
     target = target or f"{net.name}.{written}"
     if target != "-":
-        _writable(Path(target), spec)
+        writable(Path(target), spec)
     run(net, target, written, shown)
 
 
@@ -258,7 +256,7 @@ def build(
             show_default="NET.onnx, or - with --emit torch",
         ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Trained weights, safetensors.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Trained weights, safetensors.")] = None,
     init: Annotated[
         int | None,
         typer.Option(
@@ -283,6 +281,9 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Compile a net to a verified ONNX file, or to torch source."""
+    from netc.cli.build import Options, emit_torch
+    from netc.cli.build import build as run
+
     if emit is Emit.torch:
         given = {
             "--weights": weights is not None,
@@ -294,37 +295,18 @@ def build(
             "--format": form is not None,
             "--json": json,
         }
-        _emit_torch(spec, out, search, [name for name, is_given in given.items() if is_given])
+        refused = [name for name, is_given in given.items() if is_given]
+        if refused:
+            verb = "has" if len(refused) == 1 else "have"
+            raise UsageFault(
+                f"{', '.join(refused)} {verb} no meaning with --emit torch, which writes source without weights"
+            )
+        emit_torch(_load(spec, search), spec, out)
         return
     as_json = _form(form, json) == "json"
-    if out is not None and str(out) == "-":
-        raise UsageFault("an ONNX file is not written to standard output: name one with -o")
-    if out is not None and out.suffix in (".py", ".pt", ".pth", ".safetensors"):
-        help_ = "--emit torch writes Python source" if out.suffix == ".py" else "name a file that ends in .onnx"
-        raise UsageFault(f"{out} would be an ONNX file: {help_}")
-    if weights is not None and init is not None:
-        raise UsageFault("--weights and --init exclude each other")
-    if verify_data is not None and not verify:
-        raise UsageFault("--verify-data and --no-verify exclude each other")
-    if weights is None and init is None:
-        raise UsageFault(
-            f"the weights are missing: pass --weights FILE (`netc train {spec} --data ...` makes one), "
-            "or --init SEED for untrained ones"
-        )
-    graph = _load(spec, search)
-    target = out or Path(f"{graph.name}.onnx")
-    _writable(target, spec, weights)
-    from netc.backends import weights as stored
-    from netc.backends.build import build as write
-
-    tensors = stored.load(weights, graph, deployed=True) if weights is not None else stored.initial(graph, init or 0)
-    samples = _samples(graph, verify_data) if verify_data is not None else None
-    built = write(graph, tensors, target, verify=verify, opset=opset, fold=fold, verify_data=samples)
-    if as_json:
-        terminal.out(render.as_json(built.record()))
-        return
-    for line in built.lines():
-        terminal.out(line)
+    options = Options(out, weights, init, opset, fold, verify, verify_data)
+    options.check(spec)
+    run(_load(spec, search), spec, options, as_json=as_json)
 
 
 @app.command()
@@ -358,11 +340,11 @@ def train(
     share, as_json = _share(max_bad), _form(form, json) == "json"
     graph = _load(spec, search)
     target = out or Path(f"{graph.name}.safetensors")
-    _writable(target, spec)
-    from netc.backends.weights import save
+    writable(target, spec)
     from netc.training import data as source
     from netc.training.task import task
     from netc.training.trainer import train as fit
+    from netc.weights import save
 
     task(graph)  # what cannot be trained is refused before a minute is spent on reading pictures
     # Pictures held out are the same for every seed, so that seeds can be compared.
@@ -499,34 +481,6 @@ def _load(spec: str, search: list[Path] | None) -> Graph:
     return api.load(spec, search=search or ())
 
 
-def _emit_torch(spec: str, out: Path | None, search: list[Path] | None, refused: list[str]) -> None:
-    if refused:
-        verb = "has" if len(refused) == 1 else "have"
-        raise UsageFault(
-            f"{', '.join(refused)} {verb} no meaning with --emit torch, which writes source without weights"
-        )
-    graph = _load(spec, search)
-    if out is not None and str(out) != "-":
-        _writable(out, spec)
-    from netc.atomic import replacing
-    from netc.backends.torch import source
-
-    text = source(graph)
-    if out is None or str(out) == "-":
-        terminal.out(text.rstrip("\n"))
-        return
-    with replacing(out) as file:
-        file.write(text.encode())
-    terminal.out(f"{out}: torch source of {graph.name} from {spec}")
-
-
-def _samples(graph: Graph, spec: str) -> np.ndarray[Any, Any]:
-    from netc.training import data
-
-    split = data.load(spec, graph).test
-    return split.tensor(range(min(len(split), 256)))
-
-
 def _share(text: str) -> float:
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -535,22 +489,6 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise UsageFault(f"--max-bad is a share such as 1% or 0.01, not {text}")
     return share
-
-
-def _writable(target: Path, *sources: str | Path | None) -> None:
-    # Hours of training should not end at a folder that is not there, nor a typing error in a lost spec.
-    from netc.atomic import replacing
-
-    for source in sources:
-        name = api.split(str(source))[0]
-        if source is not None and os.path.realpath(name) == os.path.realpath(target):
-            raise UsageFault(f"{target} is read here: name another file with -o")
-    with contextlib.suppress(_NotYetError), replacing(target):
-        raise _NotYetError
-
-
-class _NotYetError(Exception):
-    """The file could be written, and is left alone."""
 
 
 def _about(data: Data) -> None:

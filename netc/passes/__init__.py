@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from netc.backends.weights import Weights
 from netc.graph import Graph
 from netc.passes.deploy import deploy
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.identity import drop_identities
 from netc.passes.verify_graph import verify_graph
+from netc.weights import Weights
 
 Pass: TypeAlias = Callable[[Graph, Weights], tuple[Graph, Weights]]
 

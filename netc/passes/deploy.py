@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from netc.backends.weights import Weights
 from netc.graph import Graph
 from netc.passes.rewriting import needed, readers, rewritten
 from netc.tensor import Expr, TensorType
+from netc.weights import Weights
 
 
 def deploy(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:

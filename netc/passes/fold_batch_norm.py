@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from netc.backends.weights import Array, Weights
 from netc.diagnostic import Fault
 from netc.graph import Graph, Node
 from netc.ops.bn import Bn
@@ -17,6 +16,7 @@ from netc.ops.fc import Fc
 from netc.ops.local import Local
 from netc.ops.upconv import Upconv
 from netc.passes.rewriting import needed, readers, rewritten
+from netc.weights import Array, Weights
 
 Linear = Conv | Depthwise | Local | Fc | Upconv
 

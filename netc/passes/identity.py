@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from netc.backends.weights import Weights
 from netc.graph import Graph
 from netc.passes.rewriting import needed, rewritten
+from netc.weights import Weights
 
 
 def drop_identities(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:

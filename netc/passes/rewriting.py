@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from netc.backends.weights import Weights
 from netc.graph import Graph, Node
+from netc.weights import Weights
 
 
 def rewritten(graph: Graph, nodes: Sequence[Node | None], instead: Mapping[str, str]) -> Graph:

@@ -1,0 +1,101 @@
+"""What `netc build` does once its options are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netc import render
+from netc.cli import terminal
+from netc.cli.codes import UsageFault
+from netc.cli.writable import writable
+from netc.graph import Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a build to ONNX."""
+
+    out: Path | None = None
+    weights: str | None = None
+    init: int | None = None
+    opset: int | None = None
+    fold: bool = True
+    verify: bool = True
+    verify_data: str | None = None
+
+    def check(self, spec: str) -> None:
+        """Raises: UsageFault where options exclude each other, or weights are missing."""
+        if self.out is not None and str(self.out) == "-":
+            raise UsageFault("an ONNX file is not written to standard output: name one with -o")
+        if self.out is not None and self.out.suffix in (".py", ".pt", ".pth", ".safetensors"):
+            better = (
+                "--emit torch writes Python source" if self.out.suffix == ".py" else "name a file that ends in .onnx"
+            )
+            raise UsageFault(f"{self.out} would be an ONNX file: {better}")
+        if self.weights is not None and self.init is not None:
+            raise UsageFault("--weights and --init exclude each other")
+        if self.verify_data is not None and not self.verify:
+            raise UsageFault("--verify-data and --no-verify exclude each other")
+        if self.weights is None and self.init is None:
+            raise UsageFault(
+                f"the weights are missing: pass --weights FILE (`netc train {spec} --data ...` makes one), "
+                "or --init SEED for untrained ones"
+            )
+
+
+def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
+    """Build the net and say what came of it."""
+    target = options.out or Path(f"{graph.name}.onnx")
+    writable(target, spec, options.weights)
+    from netc import weights as stored
+    from netc.backends.build import build as write
+
+    if options.weights is not None:
+        tensors = stored.load(options.weights, graph, deployed=True)
+    else:
+        from netc.backends.torch import initial
+
+        tensors = initial(graph, options.init or 0)
+    samples = _samples(graph, options.verify_data) if options.verify_data is not None else None
+    built = write(
+        graph,
+        tensors,
+        target,
+        verify=options.verify,
+        opset=options.opset,
+        fold=options.fold,
+        verify_data=samples,
+    )
+    if as_json:
+        terminal.out(render.as_json(built.record()))
+        return
+    for line in built.lines():
+        terminal.out(line)
+
+
+def emit_torch(graph: Graph, spec: str, out: Path | None) -> None:
+    """Write the net as torch source, to standard output where no file is named."""
+    if out is not None and str(out) != "-":
+        writable(out, spec)
+    from netc.atomic import replacing
+    from netc.backends.torch import source
+
+    text = source(graph)
+    if out is None or str(out) == "-":
+        terminal.out(text.rstrip("\n"))
+        return
+    with replacing(out) as file:
+        file.write(text.encode())
+    terminal.out(f"{out}: torch source of {graph.name} from {spec}")
+
+
+def _samples(graph: Graph, spec: str) -> np.ndarray[Any, Any]:
+    from netc.training import data
+
+    split = data.load(spec, graph).test
+    return split.tensor(range(min(len(split), 256)))
