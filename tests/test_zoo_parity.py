@@ -69,7 +69,7 @@ def _figures(spec: str, theirs: nn.Module, path: Path, *, calibrated: bool) -> t
     """How far torch, ONNX Runtime and the library's own float32 lie from its float64; how many tensors were carried.
 
     With statistics drawn at random a net of hundreds of layers may amplify float32's rounding beyond all measure.
-    `calibrated` gives batch norms the statistics of the pictures, as training does.
+    `calibrated` gives batch norms the statistics of what enters them, as training does.
     """
     state = carry(theirs)
     graph = load(spec)
@@ -77,11 +77,7 @@ def _figures(spec: str, theirs: nn.Module, path: Path, *, calibrated: bool) -> t
     sides = [at(side, SIDES) for side in graph.inputs[0].type.sides]
     pictures = golden_input(SEED, (SAMPLES, 3, *sides))
     if calibrated:
-        norms = [m for m in theirs.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
-        for norm in norms:
-            norm.train().momentum = 1.0  # the running statistics are those of the last batch
-        _answer(theirs, pictures[:4])
-        theirs.eval()
+        _measure_statistics(theirs, pictures[:4])
         state = theirs.state_dict()
         weights = {name: tensor.numpy() for name, tensor in state.items()}
 
@@ -113,6 +109,22 @@ def _theirs(spec: str, builder: str, oracle: ModuleType) -> nn.Module:
         if published.spec == spec:
             return segmenting(published, oracle).eval()
     return deepcopy(library(next(p for p in LIBRARIES if p.spec == spec), oracle)).eval()
+
+
+def _measure_statistics(module: nn.Module, pictures: npt.NDArray[Any]) -> None:
+    # A channel that hardly varies over four pictures would be amplified without end: it counts as a tenth of the mean.
+    def measure(norm: nn.Module, operands: tuple[torch.Tensor, ...]) -> None:
+        x = operands[0].transpose(0, 1).flatten(1)
+        variance = x.var(1)
+        state = dict(norm.named_buffers())
+        state["running_mean"].copy_(x.mean(1))
+        state["running_var"].copy_(variance.maximum(variance.mean() / 10))
+
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    _answer(module, pictures)
+    for hook in hooks:
+        hook.remove()
 
 
 def _ones(pictures: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
