@@ -20,11 +20,10 @@ import torch
 from netc import api
 from netc import weights as stored
 from netc.backends import onnx as backend
-from netc.backends import verify as parity
 from netc.backends.build import build
 from netc.backends.torch import initial as new_weights
 from netc.backends.torch import module
-from netc.backends.verify import Agreement, Case, Parity, kaiming, reference, verify
+from netc.backends.verify import Agreement, Case, Parity, kaiming, measured, reference, spread, verify
 from netc.diagnostic import Fault
 from netc.graph import Graph, Requirement
 from netc.op import OnnxGraph, Operand
@@ -79,9 +78,9 @@ def manifest(path: Path) -> Manifest:
 
 def test_the_figure_is_worked_by_hand() -> None:
     # One element over two inputs, 1 and 3: the mean is 2, V = sqrt((1 + 1) / 2) = 1.
-    assert parity.spread(np.array([[1.0], [3.0]])) == 1
+    assert spread(np.array([[1.0], [3.0]])) == 1
     # Two elements: 1, 3 and 10, 10: V = sqrt((1 + 1 + 0 + 0) / 4)
-    assert parity.spread(np.array([[1.0, 10.0], [3.0, 10.0]])) == pytest.approx(0.5**0.5)
+    assert spread(np.array([[1.0, 10.0], [3.0, 10.0]])) == pytest.approx(0.5**0.5)
 
 
 def test_seeded_inputs_are_the_runtimes_golden_ones() -> None:
@@ -109,7 +108,7 @@ def test_batches_of_1_2_and_7_are_cut_from_the_8(monkeypatch: pytest.MonkeyPatch
     graph = graph_of(small())
     weights = randomised(graph)
     seen: list[int] = []
-    run = getattr(parity, "_session")  # noqa: B009
+    run = measured.open_session
 
     def noting(*args: Any) -> Any:
         inner = run(*args)
@@ -120,7 +119,7 @@ def test_batches_of_1_2_and_7_are_cut_from_the_8(monkeypatch: pytest.MonkeyPatch
 
         return call
 
-    monkeypatch.setattr(parity, "_session", noting)
+    monkeypatch.setattr(measured, "open_session", noting)
     built(graph, tmp_path, weights)
     assert sorted(seen) == [1, 2, 7]
 

@@ -1,0 +1,78 @@
+"""An ONNX file, run by ONNX Runtime, held against the reference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+
+from netc.backends.verify.cases import BATCHES, SAMPLES, Case
+from netc.backends.verify.figures import BOUND, Agreement, Parity, distance, spread
+from netc.backends.verify.session import open_session
+from netc.backends.verify.sizes import fixed_batch
+from netc.graph import Graph
+from netc.weights import Weights
+
+
+def verify(path: str | os.PathLike[str], graph: Graph, weights: Weights, cases: Sequence[Case]) -> Parity:
+    """Run an ONNX file on the CPU, in batches of 1, 2 and 7, and measure how far its outputs lie from the cases'.
+
+    Raises: Fault N433 where ONNX Runtime cannot load or run the file.
+    """
+    run = open_session(path, graph)
+    batch = fixed_batch(graph)
+    names = [output.name for output in graph.outputs]
+    seeded = dict.fromkeys(names, 0.0)
+    found: list[Agreement] = []
+    for case in cases:
+        far = dict.fromkeys(names, 0.0)
+        for part in _parts(case, batch):
+            answers = run({name: array[part] for name, array in case.feed.items()})
+            for name, ours in zip(names, answers, strict=True):
+                far[name] = max(far[name], distance(ours, case.answers[name][part]))
+        each = [_agreement(name, case, far[name], seeded[name]) for name in names]
+        if any(BOUND < agreement.figure < inf for agreement in each):
+            own = _float32(graph, weights, case)
+            each = [replace(a, own=own[a.output] / a.spread) if a.figure < inf else a for a in each]
+        for agreement in each:
+            seeded[agreement.output] = seeded[agreement.output] or agreement.spread
+        found += each
+    return Parity(tuple(found))
+
+
+def _agreement(name: str, case: Case, far: float, seeded: float) -> Agreement:
+    answers = case.answers[name]
+    v = spread(answers) if len(answers) > 1 else seeded
+
+    def nothing(reason: str) -> Agreement:
+        return Agreement(name, case.origin, case.sizes, inf, v, reason=reason)
+
+    if not np.isfinite(answers).all():
+        return nothing("float64 torch itself answers with a NaN or an infinity: the weights are not usable")
+    if v <= 1e-12 * np.abs(answers).max(initial=0.0):
+        # Not a division by nearly zero: such an output says nothing about the layers before it.
+        return nothing("the output does not depend on the input, so nothing can be measured (a layer of zeros?)")
+    if far == inf:
+        return nothing("ONNX Runtime answers with a NaN, an infinity, or another shape")
+    return Agreement(name, case.origin, case.sizes, far / v, v, rounding=1e-5 * float(np.abs(answers).max()) / v)
+
+
+def _float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
+    # How far float32 torch lies from float64 torch.
+    from netc.backends.verify.network import answers as computed
+    from netc.backends.verify.network import network
+
+    answers = computed(graph, network(graph, weights, np.float32), case.feed, np.float32)
+    return {name: distance(answer, case.answers[name]) for name, answer in answers.items()}
+
+
+def _parts(case: Case, batch: int | None) -> Iterable[slice]:
+    count = len(next(iter(case.feed.values())))
+    if batch is not None:
+        return [slice(i, i + batch) for i in range(0, count, batch)]
+    if case.origin == "seeded" and count == SAMPLES:
+        return BATCHES
+    return [slice(i, min(i + 7, count)) for i in range(0, count, 7)]

@@ -1,0 +1,50 @@
+"""What torch answers: the reference in float64, and float32's own way from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from netc.backends.torch import as_tensor, module
+from netc.backends.verify.sizes import bound, fixed_batch
+from netc.graph import Graph
+from netc.tensor import at
+from netc.weights import Array, Weights
+
+Float = type[np.float32] | type[np.float64]
+
+
+def network(graph: Graph, weights: Weights, kind: Float) -> torch.nn.Module:
+    """The net in evaluation mode, with weights of this kind."""
+    with torch.device("meta"):
+        built = module(graph)
+    state = {
+        name: as_tensor(weights[name].astype(kind if param.dtype == "f32" else np.int64))
+        for name, param in graph.parameters()
+    }
+    built.load_state_dict(state, assign=True)
+    return built.eval()
+
+
+def answers(graph: Graph, network: torch.nn.Module, feed: Mapping[str, Array], kind: Float) -> dict[str, Array]:
+    """What a network answers, by output, a few examples at a time."""
+    # torch unfolds float64 images for a convolution: 9 times 8 bytes an element with a 3x3 kernel, for the whole batch.
+    sizes = {name: size for i in graph.inputs for name, size in bound(i, feed[i.name].shape).items()}
+    largest = max((prod(at(side, sizes) for side in node.type.dims[1:]) for node in graph.nodes), default=1)
+    batch = fixed_batch(graph)
+    step = max(1, 2**29 // (72 * largest)) if batch is None else batch
+    count = len(next(iter(feed.values())))
+    parts: dict[str, list[Array]] = {output.name: [] for output in graph.outputs}
+    with torch.inference_mode():
+        for start in range(0, count, step):
+            tensors = [as_tensor(feed[i.name][start : start + step].astype(kind)) for i in graph.inputs]
+            answer: Any = network(*tensors)
+            if not isinstance(answer, dict):
+                answer = {graph.outputs[0].name: answer}
+            for name, value in cast(dict[str, torch.Tensor], answer).items():
+                parts[name].append(value.numpy())
+    return {name: np.concatenate(each) for name, each in parts.items()}

@@ -1,0 +1,50 @@
+"""ONNX Runtime on the CPU, as the verifier drives it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netc.diagnostic import Fault
+from netc.graph import Graph
+from netc.weights import Array
+
+
+def open_session(path: str | os.PathLike[str], graph: Graph) -> Callable[[Mapping[str, Array]], list[Array]]:
+    """What runs a file: feeds by input in, the graph's outputs out, in its order.
+
+    Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed.
+    """
+    import onnxruntime
+
+    ort: Any = onnxruntime  # its names are made at import time, which the type checker cannot follow
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    options.log_severity_level = 4
+    names = [output.name for output in graph.outputs]
+
+    def refused(error: Exception) -> Fault:
+        words = " ".join(str(error).split())
+        return Fault("N433", f"ONNX Runtime refuses what netc wrote for {graph.name}: {words}", exit_code=3)
+
+    try:
+        session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common that it exports
+        raise refused(error) from error
+
+    def run(feed: Mapping[str, Array]) -> list[Array]:
+        try:
+            return session.run(names, dict(feed))
+        except Exception as error:
+            raise refused(error) from error
+
+    return run
+
+
+def _threads() -> int:
+    # As torch counts them: what the environment says, or the processors that this process may use.
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

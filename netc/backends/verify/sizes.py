@@ -1,0 +1,92 @@
+"""The sizes that a net is verified at: of its symbols, two that the spec admits; of its batch, whole ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice, product
+from math import inf
+
+from netc.diagnostic import Fault
+from netc.graph import Graph, Input
+from netc.tensor import Expr, Side, Symbol, at
+from netc_runtime.manifest import Expr as RuntimeExpr
+from netc_runtime.manifest import ManifestError, evaluate
+
+SIDE = 64  # symbolic sides are verified from here on, or from where the spec admits them
+
+
+def sizes(graph: Graph) -> list[dict[str, int]]:
+    """Two different sizes that the spec admits, height unlike width where it may be.
+
+    Raises: Fault N431 where none is found.
+    """
+    symbols: dict[str, Symbol] = {}
+    for tensor in graph.inputs:
+        for side in tensor.type.sides:
+            symbols |= names(side)
+    if not symbols:
+        return [{}]
+    choices = [_choices(symbol) for symbol in symbols.values()]
+    shifted = ([c[(n + step) % len(c)] for n, c in enumerate(choices)] for step in range(8))
+    rest = islice(product(*choices), 20_000)
+    found: list[dict[str, int]] = []
+    for numbers in (*shifted, *rest):
+        sizes = dict(zip(symbols, numbers, strict=True))
+        if sizes not in found and admitted(graph, sizes):
+            found.append(sizes)
+        if len(found) == 2:
+            break
+    if not found:
+        raise Fault("N431", f"{graph.name}: found no size for {', '.join(symbols)} that every `require` admits")
+    return found
+
+
+def admitted(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    """Whether these numbers keep every requirement and leave every value its sides."""
+    try:
+        if any(evaluate(_tuples(r.expr), sizes) is not True for r in graph.requires):
+            return False
+        return all(at(side, sizes) > 0 for node in graph.nodes for side in node.type.dims[1:])
+    except (ManifestError, AssertionError):  # a requirement on the batch, which any number meets, or a side not whole
+        return False
+
+
+def bound(tensor: Input, shape: Sequence[int]) -> dict[str, int]:
+    """The numbers that a shape gives an input's symbols: an input's side is a number or a plain symbol."""
+    pairs = zip(tensor.type.dims, shape, strict=True)
+    return {name: size for side, size in pairs for name in names(side)}
+
+
+def names(side: Side) -> Mapping[str, Symbol]:
+    """The symbols of a side by name."""
+    return {} if isinstance(side, int) else side.symbols()
+
+
+def fixed_batch(graph: Graph) -> int | None:
+    """A fixed batch, or None where it is a symbol. Raises: Fault N431 where the inputs' differ, or tie with a side."""
+    found = {i.type.batch for i in graph.inputs if isinstance(i.type.batch, int)}
+    tied = {n for i in graph.inputs for n in names(i.type.batch)} & {
+        n for i in graph.inputs for s in i.type.sides for n in names(s)
+    }
+    if len(found) > 1 or tied:
+        raise Fault("N431", f"{graph.name}: inputs whose batches differ, or tie with a side, cannot be verified yet")
+    return found.pop() if found else None
+
+
+def shape(tensor: Input, count: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """An input's shape at given sizes, with `count` examples."""
+    return (count, *(at(side, sizes) for side in tensor.type.dims[1:]))
+
+
+def _choices(symbol: Symbol) -> list[int]:
+    step = symbol.divisor
+    first = -(-max(symbol.low, 1) // step) * step
+    start = max(first, -(-SIDE // step) * step)
+    most = inf if symbol.high is None else symbol.high
+    large = [n for n in range(start, start + 32 * step, step) if n <= most]
+    small = [n for n in range(first, first + 32 * step, step) if n <= most and n not in large]
+    return large + small or [first]
+
+
+def _tuples(expr: Expr) -> RuntimeExpr:
+    return tuple(_tuples(each) for each in expr) if isinstance(expr, list) else expr
