@@ -16,7 +16,7 @@ from netc import weights as stored
 from netc.atomic import replacing
 from netc.backends import manifest as contract
 from netc.backends import onnx
-from netc.backends.verify import BOUND, MEASURE, SEED, Parity, kaiming, reference
+from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, kaiming, reference
 from netc.backends.verify import verify as measure
 from netc.diagnostic import Fault
 from netc.graph import Graph
@@ -24,6 +24,7 @@ from netc.ops.bn import Bn
 from netc.passes.deploy import deploy
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.weights import Array, Weights
+from netc_runtime.manifest import Golden
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Built:
             "nodes": self.nodes,
             "folded": self.folded,
             "verdict": "not verified",
-            "versions": contract.versions(),
+            "versions": contract.versions(verified=self.parity is not None),
         }
         if self.parity is None:
             return found
@@ -88,7 +89,8 @@ def build(
     """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
 
     Equal arguments give an equal ONNX file. Weights of training heads may be missing. `verify_data` are real inputs to
-    verify on too: an array after the recipe, or one for each input.
+    verify on too: an array after the recipe, or one for each input. Without `verify` nothing is run: the manifest has
+    no golden example, and torch is not imported.
 
     Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
     as weights' `check`, the passes, onnx's `write`, verify's functions and `netc.atomic.replacing` do. Then nothing is
@@ -104,21 +106,18 @@ def build(
     with replacing(out) as file:
         onnx.write(small, small_weights, file, opset=opset)
         file.flush()
-        batch = next((i.type.batch for i in net.inputs if isinstance(i.type.batch, int)), 1)
+        parity, golden = None, None
         if verify:
             cases = reference(net, weights, data=verify_data)
             parity = measure(file.name, net, weights, cases)
             if not parity.telling and parity.worst.excess <= 1:
                 parity = replace(parity, probe=_probe(net, opset, pipeline, Path(file.name)))
             _refuse_unlike(net, parity)
-        else:
-            cases, parity = reference(net, weights, samples=batch, every_size=False), None
-        first = cases[0]
-        spreads = {a.output: a.spread for a in parity.agreements} if parity is not None else {}
+            golden = _golden(net, cases[0], parity)
         made = contract.manifest(
             net,
             weights_sha256=stored.digest(weights),
-            golden=contract.golden(SEED, first.feed, first.answers, spreads, batch),
+            golden=golden,
             measure=MEASURE,
             bound=BOUND,
             verified=verify,
@@ -132,6 +131,12 @@ def build(
     with replacing(built.record_path) as file:
         file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
     return built
+
+
+def _golden(net: Graph, case: Case, parity: Parity) -> Golden:
+    batch = next((i.type.batch for i in net.inputs if isinstance(i.type.batch, int)), 1)
+    spreads = {each.output: each.spread for each in parity.agreements}
+    return contract.golden(SEED, case.feed, case.answers, spreads, batch)
 
 
 def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:

@@ -40,7 +40,7 @@ def manifest(
         spec_text=text,
         spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
         weights_sha256=weights_sha256,
-        versions=versions(),
+        versions=versions(verified=verified),
         embed=graph.export.embed,
     )
 
@@ -81,10 +81,10 @@ def golden(
     return Golden(seed, shapes, samples, tolerance)
 
 
-def versions() -> dict[str, str]:
-    """What made the file, as far as its bytes depend on it."""
+def versions(*, verified: bool) -> dict[str, str]:
+    """What made the file, as far as its bytes depend on it: the golden example of a verified one comes from torch."""
     found = {"netc": netc.__version__}
-    for name in ("numpy", "onnx", "torch"):
+    for name in ("numpy", "onnx", *(["torch"] if verified else [])):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
