@@ -110,7 +110,9 @@ def _converted(at: str, tensor: Input, given: npt.ArrayLike) -> Array:
             raise RequestFault(
                 "R202",
                 f"{at} is {array.dtype}, expected {wanted}",
-                f"convert it yourself: x.astype(numpy.{wanted}); a picture's pixels go through predict_images, "
+                _AS_PIXELS
+                if tensor.image is not None and tensor.dtype == "u8"
+                else f"convert it yourself: x.astype(numpy.{wanted}); a picture's pixels go through predict_images, "
                 "which applies the recorded recipe",
             )
         try:
@@ -121,6 +123,9 @@ def _converted(at: str, tensor: Input, given: npt.ArrayLike) -> Array:
                 "R202", f"{at} is {array.dtype} with a value beyond {wanted}'s {np.finfo(wanted).max}", "scale it down"
             ) from error
     return np.asarray(array, order="C")  # ascontiguousarray would give a scalar an axis
+
+
+_AS_PIXELS = "the model normalises by itself: give raw pixels, uint8 from 0 to 255, or pictures to predict_images"
 
 
 def _advice(requirements: Sequence[Requirement], sizes: Mapping[str, int]) -> str:

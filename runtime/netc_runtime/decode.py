@@ -1,4 +1,4 @@
-"""Logits to labels: softmax, sigmoid and argmax over axis 1, example by example."""
+"""Logits to labels: softmax, sigmoid and argmax over axis 1, example by example; or what a graph made of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,22 +45,31 @@ class Decoded:
     values: Array
 
 
-def decode_output(where: str, output: Output, logits: Array, top: int = 5) -> tuple[Decoded, ...]:
+def decode_output(
+    where: str, output: Output, values: Array, top: int = 5, *, decoded: bool = False
+) -> tuple[Decoded, ...]:
     """Decode a batch of logits as the manifest says; `top` bounds softmax's labels.
 
-    Shape: (N, classes, ...) -> N results
-    Raises: RequestFault R210 on another shape, EnvironmentFault R404 on a `top` below 1.
+    With `decoded`, the graph has done so: `values` are probabilities, or argmax's class indices, and only the labels
+    are looked up.
+
+    Shape: (N, classes, ...) -> N results; argmax's class indices (N, ...) -> N results
+    Raises: RequestFault R210 on another shape or a class without a label, EnvironmentFault R404 on a `top` below 1.
     """
     check_top(top)
-    logits = np.asarray(logits)
-    decoded = output.decode != "none"
-    if logits.ndim == 0 or (decoded and (logits.ndim != len(output.shape) or logits.shape[1] != output.shape[1])):
+    values = np.asarray(values)
+    means = output.decode != "none"
+    classes = means and not (decoded and output.decode == "argmax")
+    fits = values.ndim == len(output.shape) and (not classes or values.shape[1] == output.shape[1])
+    if values.ndim == 0 or (means and not fits):
         raise RequestFault(
             "R210",
-            f'{where}: output "{output.name}" is {logits.shape}, expected {output.shape}',
+            f'{where}: output "{output.name}" is {values.shape}, expected {output.shape}',
             "decode what predict returned",
         )
-    return tuple(_example(output, each, top) for each in logits)
+    if decoded and output.decode == "argmax":
+        _check_indices(where, output, values)
+    return tuple(_example(output, each, top, decoded) for each in values)
 
 
 def check_top(top: int) -> None:
@@ -91,18 +100,29 @@ def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
     return np.where(wide >= 0, 1.0, small) / (1.0 + small)
 
 
-def _example(output: Output, logits: Array, top: int) -> Decoded:
+def _check_indices(where: str, output: Output, indices: Array) -> None:
+    low, high = int(indices.min(initial=0)), int(indices.max(initial=0))
+    if indices.dtype.kind not in "iu" or low < 0 or (output.labels is not None and high >= len(output.labels)):
+        most = "" if output.labels is None else f" to {len(output.labels) - 1}"
+        raise RequestFault(
+            "R210",
+            f'{where}: output "{output.name}" holds {indices.dtype} from {low} to {high}, expected classes 0{most}',
+            "decode what predict returned",
+        )
+
+
+def _example(output: Output, values: Array, top: int, decoded: bool) -> Decoded:
     if output.decode == "none":
-        return Decoded("none", (), logits)
+        return Decoded("none", (), values)
     if output.decode == "argmax":
-        return _argmax(output, logits)
+        return _argmax(output, values, decoded)
     if output.decode == "softmax":
-        probabilities = softmax(logits)
+        probabilities = values.astype(np.float64) if decoded else softmax(values)
         scores = _over_positions(probabilities)
         return Decoded(
             "softmax", tuple(_labels(output, scores, _descending(scores)[:top])), probabilities.astype(np.float32)
         )
-    probabilities = sigmoid(logits)
+    probabilities = values.astype(np.float64) if decoded else sigmoid(values)
     threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
     shares = _over_positions(probabilities >= threshold)
     scores = probabilities if probabilities.ndim == 1 else shares
@@ -110,10 +130,10 @@ def _example(output: Output, logits: Array, top: int) -> Decoded:
     return Decoded("sigmoid", tuple(_labels(output, scores, chosen)), probabilities.astype(np.float32))
 
 
-def _argmax(output: Output, logits: Array) -> Decoded:
-    classes = len(logits)
+def _argmax(output: Output, values: Array, decoded: bool) -> Decoded:
+    classes = len(values) if not decoded else len(output.labels or ()) or int(values.max(initial=0)) + 1
     # A mask of megapixels as int64 would be eight times its worth.
-    indices = logits.argmax(axis=0).astype(np.min_scalar_type(classes - 1))
+    indices = np.asarray(values if decoded else values.argmax(axis=0)).astype(np.min_scalar_type(classes - 1))
     shares = np.bincount(indices.reshape(-1), minlength=classes) / indices.size
     chosen = [index for index in _descending(shares) if shares[index] > 0]
     return Decoded("argmax", tuple(_labels(output, shares, chosen)), indices)

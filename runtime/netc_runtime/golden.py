@@ -30,10 +30,22 @@ def golden_input(seed: int, shape: Sequence[int]) -> npt.NDArray[np.float32]:
     return made
 
 
-def golden_feed(golden: Golden, inputs: Sequence[Input]) -> dict[str, npt.NDArray[np.float32]]:
+def golden_pixels(seed: int, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Make seeded pixels: 128 + 48 times what `golden_input` makes, rounded and kept within 0 to 255.
+
+    Shape: (N, H, W, C)
+    """
+    rows, height, width, channels = shape
+    made = golden_input(seed, (rows, channels, height, width)).transpose(0, 2, 3, 1)
+    return np.clip(np.rint(128 + 48 * made), 0, 255).astype(np.uint8, order="C")
+
+
+def golden_feed(golden: Golden, inputs: Sequence[Input]) -> dict[str, npt.NDArray[Any]]:
     """Make the golden input of every input; the seed grows by one from input to input, in the manifest's order."""
     return {
-        tensor.name: golden_input(golden.seed + index, golden.shapes[tensor.name])
+        tensor.name: (golden_pixels if tensor.dtype == "u8" else golden_input)(
+            golden.seed + index, golden.shapes[tensor.name]
+        )
         for index, tensor in enumerate(inputs)
     }
 

@@ -119,6 +119,17 @@ def prepare(
     Shape: (C, H, W)
     Raises: ImageFault, R307 when the result is not of these sides, and what `decode` and `fit` raise.
     """
+    return normalise(picture(source, recipe, sides, max_pixels)[np.newaxis], recipe)[0]
+
+
+def picture(
+    source: Source, recipe: ImageRecipe, sides: tuple[int | None, int | None], max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Decode one picture and fit it, as `prepare` does before it normalises: what a graph that does this itself takes.
+
+    Shape: (H, W, C), contiguous
+    Raises: ImageFault as `prepare` does.
+    """
     pixels = decode(source, recipe.color, max_pixels)
     fitted = fit(pixels, recipe, max_pixels)
     got, expected = fitted.shape[:2], tuple(fixed or free for fixed, free in zip(sides, fitted.shape[:2], strict=True))
@@ -131,7 +142,7 @@ def prepare(
             f"{named(source)} is {got[0]} x {got[1]}{before}, the model's input is {height} x {width} (height x width)",
             f"write `resize = {size}, fit = stretch`, or `resize` with `crop = {size}`, in the spec, and export again",
         )
-    return normalise(fitted[np.newaxis], recipe)[0]
+    return np.ascontiguousarray(fitted)
 
 
 _SMALLER = "scale the picture down, or allow more with max_pixels"

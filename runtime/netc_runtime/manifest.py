@@ -34,6 +34,7 @@ SCHEMA = 1
 KEY = "netc"  # the key in ONNX metadata_props
 
 DTYPES = ("f16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool")
+INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 EMBEDDABLE = ("decode", "labels", "preprocess")
 
 # What a stranger's manifest may ask of the reader's memory and time.
@@ -77,7 +78,11 @@ class ImageRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor the graph takes. A side is a number, or a symbol as text: ("N", 3, "H", "W")."""
+    """A tensor the graph takes. A side is a number, or a symbol as text: ("N", 3, "H", "W").
+
+    Where the graph holds the recipe's arithmetic (`embed` has "preprocess"), a picture's input takes the pixels that
+    resize and crop left, u8 and channels last: ("N", "H", "W", 3).
+    """
 
     name: str
     dtype: str
@@ -87,7 +92,11 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A tensor of logits the graph gives. A derived side is text such as "H/8"; axis 1 holds the classes."""
+    """A tensor of logits the graph gives. A derived side is text such as "H/8"; axis 1 holds the classes.
+
+    Where the graph decodes (`embed` has "decode"): the probabilities of softmax and sigmoid, in the same shape, or the
+    class indices of argmax, of an integer type and without axis 1.
+    """
 
     name: str
     dtype: str
@@ -184,8 +193,12 @@ def _manifest(value: dict[str, object]) -> Manifest:
         value, at, "schema net inputs outputs require golden parity spec_text spec_sha256 weights_sha256 versions embed"
     )
     reading.integer(keys["schema"], f"{at}: schema", SCHEMA, SCHEMA)
-    inputs = reading.items(keys["inputs"], "inputs", _input, MAX_TENSORS, least=1)
-    outputs = reading.items(keys["outputs"], "outputs", _output, MAX_TENSORS, least=1)
+    embed = reading.items(keys["embed"], "embed", lambda item, at: reading.word(item, at, EMBEDDABLE), len(EMBEDDABLE))
+    pixels, decoded = "preprocess" in embed, "decode" in embed
+    inputs = reading.items(keys["inputs"], "inputs", lambda item, at: _input(item, at, pixels), MAX_TENSORS, least=1)
+    outputs = reading.items(
+        keys["outputs"], "outputs", lambda item, at: _output(item, at, decoded), MAX_TENSORS, least=1
+    )
     for group, tensors in (("inputs", inputs), ("outputs", outputs)):
         names = [tensor.name for tensor in tensors]
         if len(set(names)) != len(names):
@@ -211,21 +224,19 @@ def _manifest(value: dict[str, object]) -> Manifest:
         spec_sha256=_sha256(keys["spec_sha256"], "spec_sha256"),
         weights_sha256=_sha256(keys["weights_sha256"], "weights_sha256"),
         versions=reading.table(keys["versions"], "versions", reading.string, MAX_TENSORS),
-        embed=reading.items(
-            keys["embed"], "embed", lambda item, at: reading.word(item, at, EMBEDDABLE), len(EMBEDDABLE)
-        ),
+        embed=embed,
     )
 
 
-def _input(value: object, at: str) -> Input:
+def _input(value: object, at: str, pixels: bool) -> Input:
     keys = reading.fields(value, at, "name dtype shape image")
     shape = _shape(keys["shape"], f"{at}.shape")
     dtype = reading.word(keys["dtype"], f"{at}.dtype", DTYPES)
     image = None if keys["image"] is None else _recipe(keys["image"], f"{at}.image")
-    if image is not None and (len(shape) != 4 or shape[1] != image.channels or dtype != "f32"):
-        raise reading.invalid(
-            at, f"is {dtype}{list(shape)}, but its {image.color} image makes f32[N, {image.channels}, H, W]"
-        )
+    axis, wanted = (3, "u8") if pixels else (1, "f32")
+    if image is not None and (len(shape) != 4 or shape[axis] != image.channels or dtype != wanted):
+        sides = f"H, W, {image.channels}" if pixels else f"{image.channels}, H, W"
+        raise reading.invalid(at, f"is {dtype}{list(shape)}, but its {image.color} image makes {wanted}[N, {sides}]")
     return Input(reading.string(keys["name"], f"{at}.name"), dtype, shape, image)
 
 
@@ -249,7 +260,7 @@ def _recipe(value: object, at: str) -> ImageRecipe:
     return recipe
 
 
-def _output(value: object, at: str) -> Output:
+def _output(value: object, at: str, decoded: bool) -> Output:
     keys = reading.fields(value, at, "name dtype shape labels decode threshold")
     labels, threshold = keys["labels"], keys["threshold"]
     output = Output(
@@ -260,6 +271,10 @@ def _output(value: object, at: str) -> Output:
         decode=reading.word(keys["decode"], f"{at}.decode", ("softmax", "sigmoid", "argmax", "none")),
         threshold=None if threshold is None else reading.number(threshold, f"{at}.threshold"),
     )
+    if decoded and output.decode == "argmax":
+        if output.dtype not in INTEGERS:
+            raise reading.invalid(at, f"is {output.dtype}, but holds the class indices of argmax")
+        return output
     classes = output.shape[1] if len(output.shape) > 1 else None
     if output.decode != "none" and not isinstance(classes, int):
         raise reading.invalid(at, f"decodes {output.decode} over axis 1, but its shape is {list(output.shape)}")

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from netc_runtime import image
 from netc_runtime.decode import Decoded
 from netc_runtime.errors import RequestFault, RuntimeFault
+
+Array: TypeAlias = npt.NDArray[Any]
 
 MAX_PENDING = 2**28  # bytes of prepared pictures that wait for a batch; huge ones run in smaller batches
 
@@ -23,16 +27,16 @@ class ImageResult:
 
 def answer(
     sources: Iterable[image.Source],
-    prepare: Callable[[image.Source], image.Floats],
-    run: Callable[[image.Floats], dict[str, tuple[Decoded, ...]]],
+    prepare: Callable[[image.Source], Array],
+    run: Callable[[Array], dict[str, tuple[Decoded, ...]]],
     most: int,
 ) -> Iterator[ImageResult]:
     """Answer pictures in order; `prepare` makes a picture's tensor and `run` takes a batch of at most `most` of them.
 
-    Shape: `prepare` gives (C, H, W), `run` takes (N, C, H, W)
+    Shape: `prepare` gives (C, H, W) and `run` takes (N, C, H, W); or of pixels (H, W, C) and (N, H, W, C)
     """
     names: list[str] = []
-    waiting: list[image.Floats] = []
+    waiting: list[Array] = []
     for source in sources:
         name = image.named(source)
         try:
@@ -53,8 +57,8 @@ def answer(
 
 def _batch(
     names: Sequence[str],
-    waiting: Sequence[image.Floats],
-    run: Callable[[image.Floats], dict[str, tuple[Decoded, ...]]],
+    waiting: Sequence[Array],
+    run: Callable[[Array], dict[str, tuple[Decoded, ...]]],
 ) -> Iterator[ImageResult]:
     if not waiting:
         return

@@ -97,8 +97,9 @@ class Model:
         """Run the graph on one array, or on a mapping from input names to arrays; give its outputs by name.
 
         Any number of rows goes: beyond `max_batch` they run in several batches, and no rows give empty outputs. The
-        outputs are the graph's own, which netc makes logits; `decode` makes labels of them. See `contract.conform` for
-        the conversions made.
+        outputs are the graph's own: logits, or what the graph made of them; `decode` makes labels of either. A model
+        that normalises pictures itself takes their pixels: u8 of (N, H, W, C). See `contract.conform` for the
+        conversions made.
 
         Raises: RequestFault R201 to R209.
         """
@@ -112,10 +113,11 @@ class Model:
     def decode(self, outputs: Mapping[str, Array], top: int = 5) -> dict[str, tuple[Decoded, ...]]:
         """Decode what `predict` returned as the manifest says, one result an example; `top` bounds softmax's labels.
 
-        Raises: RequestFault R210 when these are not the model's outputs; ModelFault R112 when the graph holds the
-        decoding already.
+        Where the graph holds the softmax, sigmoid or argmax itself, it is not done a second time.
+
+        Raises: RequestFault R210 when these are not the model's outputs.
         """
-        self._refuse_embedded("decode")
+        decoded = self._embeds("decode")
         unknown = set(outputs) - {output.name for output in self.outputs}
         if unknown:
             names = ", ".join(output.name for output in self.outputs)
@@ -125,7 +127,7 @@ class Model:
                 "decode what predict returned",
             )
         return {
-            output.name: decode_output(self.name, output, outputs[output.name], top)
+            output.name: decode_output(self.name, output, outputs[output.name], top, decoded=decoded)
             for output in self.outputs
             if output.name in outputs
         }
@@ -147,11 +149,9 @@ class Model:
 
         Neighbours of one final size share a batch.
 
-        Raises: ModelFault R112 when the model takes no picture or the graph holds a step of the recipe already;
-        EnvironmentFault R404 on a `top` below 1.
+        Raises: ModelFault R112 when the model takes no picture; EnvironmentFault R404 on a `top` below 1.
         """
         tensor, recipe = self._picture_input()
-        self._refuse_embedded("decode")
         check_top(top)
         one = isinstance(sources, str | bytes | os.PathLike | Image.Image)
         return answer(
@@ -222,7 +222,6 @@ class Model:
         return self._run(feed)
 
     def _picture_input(self) -> tuple[Input, ImageRecipe]:
-        self._refuse_embedded("preprocess")
         recipe = self.inputs[0].image if len(self.inputs) == 1 else None
         if recipe is None:
             why = (
@@ -233,17 +232,14 @@ class Model:
             raise ModelFault("R112", f"{self.name} does not take pictures: {why}", "prepare arrays and call predict")
         return self.inputs[0], recipe
 
-    def _refuse_embedded(self, step: str) -> None:
-        if self.manifest is not None and step in self.manifest.embed:
-            raise ModelFault(
-                "R112",
-                f"{self.name} holds its own {step} step, which this runtime would do a second time",
-                f"call predict, or export without `embed = [{step}]`",
-            )
+    def _embeds(self, step: str) -> bool:
+        return self.manifest is not None and step in self.manifest.embed
 
-    def _prepare(self, source: image.Source, tensor: Input, recipe: ImageRecipe) -> image.Floats:
-        height, width = (side if isinstance(side, int) else None for side in tensor.shape[2:])
-        picture = image.prepare(source, recipe, (height, width))
+    def _prepare(self, source: image.Source, tensor: Input, recipe: ImageRecipe) -> Array:
+        pixels = self._embeds("preprocess")
+        sides = tensor.shape[1:3] if pixels else tensor.shape[2:]
+        height, width = (side if isinstance(side, int) else None for side in sides)
+        picture = (image.picture if pixels else image.prepare)(source, recipe, (height, width))
         at = f"{image.named(source)} for {self.name}"
         sizes: dict[str, int] = {}
         contract.bind(at, tensor.shape, (1, *picture.shape), sizes)

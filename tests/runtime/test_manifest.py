@@ -15,6 +15,7 @@ from netc_runtime import reading
 from netc_runtime.errors import RuntimeFault
 from netc_runtime.manifest import (
     SCHEMA,
+    Decode,
     Golden,
     ImageRecipe,
     Input,
@@ -63,21 +64,27 @@ def exprs(symbols: list[str]) -> st.SearchStrategy[Any]:
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     names = draw(st.lists(NAMES, min_size=1, max_size=2, unique=True))
+    embed = draw(st.sampled_from([(), ("decode",), ("preprocess", "labels")]))
     inputs: list[Input] = []
     for name in names:
         recipe = draw(st.one_of(st.none(), recipes()))
-        channels = 3 if recipe is None else recipe.channels
-        inputs.append(Input(name, "f32", ("N", channels, draw(st.sampled_from(["H", 32])), 8), recipe))
+        channels, height = 3 if recipe is None else recipe.channels, draw(st.sampled_from(["H", 32]))
+        if recipe is not None and "preprocess" in embed:
+            inputs.append(Input(name, "u8", ("N", height, 8, channels), recipe))
+        else:
+            inputs.append(Input(name, "f32", ("N", channels, height, 8), recipe))
     labels = draw(
         st.one_of(st.none(), st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4))
     )
     classes = 5 if labels is None else len(labels)
+    decode: Decode = draw(st.sampled_from(["softmax", "sigmoid", "argmax", "none"]))
+    indices = decode == "argmax" and "decode" in embed
     output = Output(
         draw(NAMES),
-        "f32",
-        ("N", classes, "H/8"),
+        "i64" if indices else "f32",
+        ("N", "H/8") if indices else ("N", classes, "H/8"),
         None if labels is None else tuple(labels),
-        draw(st.sampled_from(["softmax", "sigmoid", "argmax", "none"])),
+        decode,
         draw(st.one_of(st.none(), NUMBERS)),
     )
     golden = Golden(
@@ -98,7 +105,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         spec_sha256=draw(SHA),
         weights_sha256=draw(SHA),
         versions=draw(st.dictionaries(NAMES, NAMES, max_size=2)),
-        embed=draw(st.sampled_from([(), ("decode",), ("preprocess", "labels")])),
+        embed=embed,
     )
 
 

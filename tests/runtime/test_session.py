@@ -437,21 +437,6 @@ def test_a_model_without_a_recipe_refuses_pictures_and_says_why(
         assert words in caught.value.message
 
 
-@pytest.mark.parametrize("step", ["preprocess", "decode"])
-def test_a_step_within_the_graph_is_not_done_twice(
-    save_linear: Callable[..., Path], linear_manifest: Callable[..., Manifest], step: str
-) -> None:
-    model = load(save_linear(linear_manifest(embed=(step,))), "cpu")
-    outputs = model.predict(rows(1))
-    with pytest.raises(ModelFault) as caught:
-        model.predict_images([png(np.zeros((4, 4)))])
-    assert caught.value.code == "R112"
-    assert f"holds its own {step} step" in caught.value.message
-    if step == "decode":
-        with pytest.raises(ModelFault):
-            model.decode(outputs)
-
-
 def test_a_setting_of_pictures_is_checked_before_any_is_read(model: Model) -> None:
     with pytest.raises(EnvironmentFault):
         model.stream_images(["absent.png"], top=0)
