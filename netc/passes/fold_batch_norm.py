@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from math import lcm, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +20,7 @@ from netc.ops.local import Local
 from netc.ops.upconv import Upconv
 from netc.passes.rewriting import needed, readers, rewritten
 from netc.weights import Array, Weights
+from netc.weights.tensors import Made, changed, described, maker, pieces, step_of
 
 Linear = Conv | Depthwise | Local | Fc | Upconv
 
@@ -25,7 +29,7 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     """Fold each batch norm into the linear layer before it, where nothing else reads that or shares its weights.
 
     With s = gamma / sqrt(variance + eps): weight' = s weight, bias' = beta + s (bias - mean), computed in float64 and
-    rounded once. The layer keeps its name and gets a bias.
+    rounded once; a weight whenever it is asked for. The layer keeps its name and gets a bias.
 
     Raises: Fault N405 where a running variance is negative.
     """
@@ -33,7 +37,8 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     applied = Counter(node.weights for node in graph.nodes)
     nodes: list[Node | None] = list(graph.nodes)
     place = {node.name: index for index, node in enumerate(graph.nodes)}
-    folded = dict(weights)
+    folded: dict[str, Callable[[], Array]] = {}
+    biased: dict[int, Linear] = {}  # equal layers stay one
     instead: dict[str, str] = {}
     for index, norm in enumerate(graph.nodes):
         at = place.get(norm.inputs[0])
@@ -45,18 +50,27 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         if not isinstance(layer.op, Linear):
             continue
         factor, shift = _line(norm, norm.op, weights)
-        op = layer.op.model_copy(update={"bias": True})
         weight, bias = f"{layer.weights}.weight", f"{layer.weights}.bias"
-        folded[weight] = _scaled(layer.op, weights[weight], factor)
-        shape = op.params(*graph.operands(layer))["bias"].shape  # (c), or of `local` (c, H', W')
-        ones = (-1, *[1] * (len(shape) - 1))
-        old = weights[bias].astype(np.float64) if layer.op.bias else np.zeros(shape)
-        folded[bias] = (shift.reshape(ones) + factor.reshape(ones) * old).astype(np.float32)
-        nodes[at] = layer._replace(op=op)
+        folded[weight] = scaled = _scaled(layer.op, weights, weight, factor)
+        if layer.op.bias:
+            old = weights[bias].astype(np.float64)  # (c), or of `local` (c, H', W')
+            ones = (-1, *[1] * (old.ndim - 1))
+            shift = shift.reshape(ones) + factor.reshape(ones) * old
+        elif isinstance(layer.op, Local):
+            sides = scaled.shape[: len(scaled.shape) // 2 - 1]
+            shift = np.multiply.outer(shift, np.ones(sides))
+        folded[bias] = partial(_held, shift.astype(np.float32))
+        if id(layer.op) not in biased:
+            biased[id(layer.op)] = layer.op.model_copy(update={"bias": True})
+        nodes[at] = layer._replace(op=biased[id(layer.op)])
         nodes[index] = None
         instead[norm.name] = layer.name
     smaller = rewritten(graph, nodes, instead)
-    return smaller, needed(folded, smaller)
+    return smaller, needed(changed(weights, folded), smaller)
+
+
+def _held(array: Array) -> Array:
+    return array
 
 
 def _line(norm: Node, op: Bn, weights: Weights) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -75,13 +89,36 @@ def _line(norm: Node, op: Bn, weights: Weights) -> tuple[npt.NDArray[np.float64]
     return factor, beta - factor * mean
 
 
-def _scaled(op: Linear, weight: Array, factor: npt.NDArray[np.float64]) -> Array:
+class _Scaled(Made):
+    """A weight times a factor for each of its rows of `inner` elements; after the last factor the first one follows."""
+
+    def __init__(
+        self, source: Callable[[], Array], shape: tuple[int, ...], factor: npt.NDArray[np.float64], inner: int
+    ) -> None:
+        super().__init__(shape, np.dtype("<f4"))
+        self._source, self._factor, self._inner = source, factor.reshape(-1, 1), inner
+
+    def pieces(self, of: int = 1) -> Iterable[Array]:
+        of = lcm(of, self._inner)
+        room = np.empty(min(prod(self.shape), step_of(of)), np.float32)
+        row, count = 0, len(self._factor)
+        for piece in pieces(self._source, of):
+            rows = piece.reshape(-1, self._inner)
+            made = room[: piece.size].reshape(rows.shape)
+            last = row + len(rows)
+            factor = self._factor[row:last] if last <= count else self._factor[np.arange(row, last) % count]
+            np.multiply(rows, factor, out=made, casting="same_kind")  # in float64, a part of the cache at a time
+            yield made.reshape(-1)
+            row = last % count
+
+
+def _scaled(op: Linear, weights: Weights, name: str, factor: npt.NDArray[np.float64]) -> _Scaled:
+    make = maker(weights, name)
+    shape, _ = described(weights, name)
     if isinstance(op, Upconv):
         # Its weight is (in, out / groups, kernel): input channels of group g make output channels of group g.
-        each = np.repeat(factor.reshape(op.groups, -1), weight.shape[0] // op.groups, axis=0)
-        shape = (*each.shape, *[1] * (weight.ndim - 2))
-    else:
-        # `local`'s weight is (H', W', c, in, kh, kw): the sides stand on both ends of c and in.
-        behind = weight.ndim // 2 if isinstance(op, Local) else weight.ndim - 1
-        each, shape = factor, (-1, *[1] * behind)
-    return (weight.astype(np.float64) * each.reshape(shape)).astype(np.float32)
+        factor = np.repeat(factor.reshape(op.groups, -1), shape[0] // op.groups, axis=0)
+        return _Scaled(make, shape, factor, prod(shape[2:]))
+    # `local`'s weight is (H', W', c, in, kh, kw): the sides stand on both ends of c and in.
+    before = len(shape) // 2 - 1 if isinstance(op, Local) else 0
+    return _Scaled(make, shape, factor, prod(shape[before + 1 :]))

@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from netc.graph import Graph, Node
 from netc.weights import Weights
+from netc.weights.tensors import chosen
 
 
 def rewritten(graph: Graph, nodes: Sequence[Node | None], instead: Mapping[str, str]) -> Graph:
@@ -33,7 +34,7 @@ def rewritten(graph: Graph, nodes: Sequence[Node | None], instead: Mapping[str, 
 
 def needed(weights: Weights, graph: Graph) -> Weights:
     """Those weights that the graph has a place for, in its order."""
-    return {name: weights[name] for name, _ in graph.parameters() if name in weights}
+    return chosen(weights, [name for name, _ in graph.parameters() if name in weights])
 
 
 def readers(graph: Graph) -> dict[str, int]:

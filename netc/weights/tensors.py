@@ -1,8 +1,9 @@
-"""Tensors by `state_dict` name: in memory, mapped from a file, or made each time they are asked for."""
+"""Tensors by `state_dict` name: in memory, read from a file piece by piece, or made each time they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,34 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 Weights: TypeAlias = Mapping[str, Array]
+
+PIECE = 1 << 18  # elements: 1 MiB of f32, which a core's own cache holds while it is read, scaled, hashed and written
+
+
+class Made(ABC):
+    """A tensor that is made when it is asked for: whole by a call, or in pieces, of which one is in memory at a time.
+
+    Its shape and its type, little end first, are known before. Several threads may make it at once.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @abstractmethod
+    def pieces(self, of: int = 1) -> Iterable[Array]:
+        """Its elements in order, flat, about PIECE at a time, each time a multiple of `of`, of which the size is one.
+
+        A piece is good until the next is asked for.
+        """
+
+    def __call__(self) -> Array:
+        whole = np.empty(self.shape, self.dtype)
+        flat, at = whole.reshape(-1), 0
+        for piece in self.pieces():
+            flat[at : at + piece.size] = piece
+            at += piece.size
+        return whole
 
 
 class Lazy(Mapping[str, Array]):
@@ -36,11 +65,46 @@ class Lazy(Mapping[str, Array]):
 
 
 def maker(weights: Weights, name: str) -> Callable[[], Array]:
-    """What gives a tensor of any weights when it is called. Raises KeyError."""
+    """What gives a tensor of any weights when it is called; may be a `Made`. Raises KeyError."""
     if isinstance(weights, Lazy):
         return weights.maker(name)
     array = weights[name]
     return lambda: array
+
+
+def pieces(make: Callable[[], Array], of: int = 1) -> Iterable[Array]:
+    """What a maker makes, flat and little end first, piece by piece; as `Made.pieces`."""
+    if isinstance(make, Made):
+        return make.pieces(of)
+    flat, step = little(make()).reshape(-1), step_of(of)
+    if flat.size <= step:
+        return (flat,)
+    return (flat[at : at + step] for at in range(0, flat.size, step))
+
+
+def step_of(multiple: int) -> int:
+    """How many elements a piece has: about PIECE, and a multiple of the number given."""
+    return max(PIECE // multiple, 1) * multiple
+
+
+def chosen(weights: Weights, names: Iterable[str]) -> Weights:
+    """Some of the weights, in the order of the names; those that are made are not made. Raises KeyError."""
+    if isinstance(weights, Lazy):
+        return Lazy({name: weights.maker(name) for name in names})
+    return {name: weights[name] for name in names}
+
+
+def changed(weights: Weights, makers: Mapping[str, Callable[[], Array]]) -> Lazy:
+    """The weights with those that are named made in another way, or added."""
+    return Lazy({**{name: maker(weights, name) for name in weights}, **makers})
+
+
+def described(weights: Weights, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """A tensor's shape and type; it is made only where that is the only way to know. Raises KeyError."""
+    make = maker(weights, name)
+    if not isinstance(make, Made):
+        make = make()
+    return tuple(make.shape), make.dtype
 
 
 def little(array: Array) -> Array:
