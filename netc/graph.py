@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from netc.diagnostic import Span
-from netc.op import Layer, Param
+from netc.op import Layer, Param, Scalar
 from netc.sections import Expect, Export, Train
 from netc.tensor import Expr, TensorType
 
@@ -70,8 +71,21 @@ class Node(NamedTuple):
         return self.weights != self.name
 
 
+class Block(NamedTuple):
+    """A block as its text defines it. `defaults` are the parameters' that are a number or a truth value."""
+
+    name: str
+    where: Span
+    takes: tuple[str, ...] = ()
+    defaults: Mapping[str, Scalar] = MappingProxyType({})
+
+
 class Region(NamedTuple):
-    """A block's application: nodes `start` (included) to `stop` (excluded) stand under `name`. Region 0 is the net."""
+    """A block's application: nodes `start` (included) to `stop` (excluded) stand under `name`. Region 0 is the net.
+
+    `args` are the values of the definition's parameters; equal ones that stand for anything but numbers, truth values,
+    texts and lists of these are equal, and that is all they tell.
+    """
 
     name: str
     block: str
@@ -79,6 +93,8 @@ class Region(NamedTuple):
     start: int
     stop: int
     where: Span
+    definition: Block | None = None
+    args: Mapping[str, Hashable] = MappingProxyType({})
 
 
 class Requirement(NamedTuple):

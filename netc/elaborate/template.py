@@ -6,12 +6,14 @@ node count is known before anything is unrolled: a text that multiplies blocks p
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from netc.diagnostic import Span
+from netc.elaborate.definition import arguments, block_of
 from netc.elaborate.values import Value as Constant
-from netc.graph import Node, Region
+from netc.graph import Block, Node, Region
 from netc.op import Layer
 from netc.tensor import TensorType
 
@@ -127,6 +129,19 @@ class Unrolled:
     nodes: list[Node]
     regions: list[Region]
     letters: int = 0
+    blocks: dict[int, Block] = field(default_factory=dict[int, "Block"])
+    args: dict[int, Mapping[str, Hashable]] = field(default_factory=dict[int, "Mapping[str, Hashable]"])
+
+    def told(self, template: Template) -> tuple[Block, Mapping[str, Hashable]]:
+        """What a region says of its block: one object for a definition, and one for a template."""
+        definition = template.definition
+        assert definition is not None
+        block, args = self.blocks.get(id(definition.tree)), self.args.get(id(template))
+        if block is None:
+            block = self.blocks[id(definition.tree)] = block_of(definition)
+        if args is None:
+            args = self.args[id(template)] = arguments(template.args)
+        return block, args
 
 
 LONGEST_PATH = 500
@@ -169,8 +184,8 @@ def _unroll(
         if isinstance(step, LayerStep):
             flat.nodes.append(Node(name, step.op, operands, step.type, own, step.where, region))
         else:
-            index, start = len(flat.regions), len(flat.nodes)
-            flat.regions.append(Region(name, step.template.block, region, start, start, step.where))
-            _unroll(step.template, name, own, operands, index, flat)
-            flat.regions[index] = Region(name, step.template.block, region, start, len(flat.nodes), step.where)
+            index, start, used = len(flat.regions), len(flat.nodes), step.template
+            flat.regions.append(Region(name, used.block, region, start, start, step.where, *flat.told(used)))
+            _unroll(used, name, own, operands, index, flat)
+            flat.regions[index] = flat.regions[index]._replace(stop=len(flat.nodes))
     return [name_of(v) for v in template.outputs]
