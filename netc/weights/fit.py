@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.op import Param
+from netc.weights.stored import Stored, in_memory, shown
 from netc.weights.tensors import Array, Weights
 
 COUNTER = "num_batches_tracked"  # torch counts training steps there; nothing computes with it, others have none
 SHOWN = 20  # mismatches in one message
+LOOKED_AT = 1000  # names among which the nearest is sought
 _KINDS = {"f32": np.dtype(np.float32), "i64": np.dtype(np.int64)}
+_WIDENED = {
+    "f32": {"float16", "bfloat16", "float64"},
+    "i64": {"int8", "int16", "int32", "uint8", "uint16", "uint32"},
+}
 
 
 def check(weights: Weights, graph: Graph) -> None:
@@ -26,61 +33,155 @@ def check(weights: Weights, graph: Graph) -> None:
     fitted(weights, graph)
 
 
-def fitted(weights: Weights, graph: Graph, *, prefix: str = "", deployed: bool = False) -> dict[str, Array]:
+def fitted(weights: Weights, graph: Graph, *, deployed: bool = False, finite: bool = True) -> dict[str, Array]:
     """The graph's tensors in its order, a missing `num_batches_tracked` as 0.
 
-    With `deployed`, tensors that only training heads need are left out, there or not. `prefix` opens what is said.
+    With `deployed`, tensors that only training heads need are left out, there or not. Without `finite`, any number is
+    one.
 
     Raises: Fault as `check` does.
     """
+    return fit(in_memory(weights), graph, deployed=deployed, finite=finite, convert=False)
+
+
+def fit(
+    found: Mapping[str, Stored],
+    graph: Graph,
+    *,
+    prefix: str = "",
+    help: str = "",
+    deployed: bool = False,
+    finite: bool = True,
+    convert: bool = True,
+    partial: Sequence[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Array]:
+    """Read the graph's tensors, in its order; a missing `num_batches_tracked` is 0.
+
+    With `convert`, f16, bf16 and f64 become f32, smaller integers i64. Names that match one of the `partial` patterns
+    may be missing, of another shape, or unexpected: what does not fit is not in the result, with all of its layer that
+    the patterns match, and `say` hears of it. `prefix` opens what is said, `help` ends it where names differ.
+
+    Raises: Fault as `check` does, and N447 for a pattern that matches no name.
+    """
     expected = dict(graph.parameters())
-    unexpected = [name for name in weights if name not in expected]
+    unexpected = [name for name in found if name not in expected]
     if deployed:
         needed = {node.weights for node in graph.nodes if node.name in graph.deployed}
         expected = {name: p for name, p in expected.items() if name in needed or name.rpartition(".")[0] in needed}
-    missing = [name for name in expected if name not in weights and name.rpartition(".")[2] != COUNTER]
-    wrong = [_missing(name, expected[name], unexpected) for name in missing[:SHOWN]]
-    wrong += [f"{name}: the net has no such tensor{_nearest(name, missing)}" for name in unexpected[:SHOWN]]
+    loose = _matching(partial, [*expected, *unexpected], prefix)
+    left = _left_out(expected, found, loose)
+    if partial:
+        _say_left_out(left, [name for name in unexpected if name in loose], expected, found, say)
+    unexpected = [name for name in unexpected if name not in loose]
+    expected = {name: p for name, p in expected.items() if name not in left}
+    missing = [name for name in expected if name not in found and name.rpartition(".")[2] != COUNTER]
+    gone = {name: expected[name].shape for name in missing}
+    extra = {name: found[name].shape for name in unexpected}
+    wrong = [f"{name}: missing, {shown(gone[name])}{_nearest(name, gone[name], extra)}" for name in missing[:SHOWN]]
+    wrong += [f"{name}: the net has no such tensor{_nearest(name, extra[name], gone)}" for name in unexpected[:SHOWN]]
     for name, param in expected.items():
-        if name in weights and (problem := _mismatch(weights[name], param)):
+        if name in found and (problem := _mismatch(found[name], param, convert)):
             wrong.append(f"{name}: {problem}")
     total = len(wrong) + max(0, len(missing) - SHOWN) + max(0, len(unexpected) - SHOWN)
     if wrong:
         more = f"\n  and {total - SHOWN} more" if total > SHOWN else ""
         tensors = "1 tensor does" if total == 1 else f"{total} tensors do"
         listed = "".join(f"\n  {line}" for line in wrong[:SHOWN])
-        raise Fault("N401", f"{prefix}{tensors} not fit {graph.name}:{listed}{more}")
-    unsound = [
-        n for n in expected if n in weights and weights[n].dtype.kind == "f" and not np.isfinite(weights[n]).all()
-    ]
+        renamed = help if missing and unexpected else ""
+        raise Fault("N401", f"{prefix}{tensors} not fit {graph.name}:{listed}{more}", help=renamed)
+    read: dict[str, Array] = {}
+    for name, param in expected.items():
+        if name in found:
+            read[name] = _as(found[name].read(), _KINDS[param.dtype])
+        else:
+            read[name] = np.zeros(param.shape, _KINDS[param.dtype])  # a counter
+    unsound = [name for name, array in read.items() if not _finite(array)] if finite else []
     if unsound:
         more = f" and {len(unsound) - SHOWN} more" if len(unsound) > SHOWN else ""
         raise Fault(
             "N404",
             f"{prefix}a NaN or an infinity stands in {', '.join(unsound[:SHOWN])}{more}",
-            help="the training diverged, or a number is beyond f32",
+            help="the training diverged, or a number is beyond f32; --allow-nonfinite takes them as they are",
         )
-    # What may be missing is a counter.
-    return {n: weights[n] if n in weights else np.zeros(p.shape, _KINDS[p.dtype]) for n, p in expected.items()}
+    return read
 
 
-def _missing(name: str, param: Param, unexpected: Iterable[str]) -> str:
-    return f"{name}: missing, {_shape(param.shape)}{_nearest(name, unexpected)}"
+def _finite(array: Array) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _mismatch(array: Array, param: Param) -> str:
-    if tuple(array.shape) != param.shape:
-        return f"{_shape(array.shape)}, expected {_shape(param.shape)}"
-    kind = _KINDS[param.dtype]
-    if array.dtype == kind:
+def _as(array: Array, kind: np.dtype[np.generic]) -> Array:
+    with np.errstate(over="ignore"):  # what is beyond f32 becomes an infinity, which is then refused by name
+        return array if array.dtype == kind else array.astype(kind)
+
+
+def _mismatch(tensor: Stored, param: Param, convert: bool) -> str:
+    if tensor.shape != param.shape:
+        return f"{shown(tensor.shape)}, expected {shown(param.shape)}"
+    kind = _KINDS[param.dtype].name
+    if tensor.dtype == kind or (convert and tensor.dtype in _WIDENED[param.dtype]):
         return ""
-    return f"{'a type unknown here' if array.dtype.kind == 'V' else array.dtype}, expected {kind}"
+    return f"{'a type unknown here' if tensor.dtype.startswith('void') else tensor.dtype}, expected {kind}"
 
 
-def _nearest(name: str, others: Iterable[str]) -> str:
-    close = get_close_matches(name, list(others), n=1, cutoff=0.7)
-    return f" (the nearest is {close[0]})" if close else ""
+def _nearest(name: str, shape: tuple[int, ...], others: Mapping[str, tuple[int, ...]]) -> str:
+    # Among those of the same shape where there are some: a name alone says little about a renamed net.
+    alike = [other for other, its in others.items() if its == shape][:LOOKED_AT]
+    close = get_close_matches(name, alike, n=1, cutoff=0.5)
+    if not close and len(alike) == 1 and len(shape) > 1:
+        close = alike
+    if not close:
+        close = get_close_matches(name, list(others)[:LOOKED_AT], n=1, cutoff=0.7)
+    if not close:
+        return ""
+    its = "" if others[close[0]] == shape else f", {shown(others[close[0]])}"
+    return f" (the nearest is {close[0]}{its})"
 
 
-def _shape(shape: Iterable[int]) -> str:
-    return "x".join(map(str, shape)) or "one number"
+def _matching(patterns: Sequence[str], names: Iterable[str], prefix: str) -> set[str]:
+    names = list(names)
+    loose: set[str] = set()
+    for pattern in patterns:
+        matched = {name for name in names if fnmatchcase(name, pattern)}
+        if not matched:
+            raise Fault(
+                "N447",
+                f"{prefix}no tensor of the net or of the file is called like `{pattern}`",
+                help='a pattern is a whole name, * for any characters: "fc.*"',
+            )
+        loose |= matched
+    return loose
+
+
+def _left_out(expected: Mapping[str, Param], found: Mapping[str, Stored], loose: set[str]) -> set[str]:
+    # With a layer's weight its bias goes, though that may fit: half a head from another one would be worse than none.
+    layers = {
+        name.rpartition(".")[0]
+        for name, param in expected.items()
+        if name in loose and name.rpartition(".")[2] != COUNTER
+        if name not in found or found[name].shape != param.shape
+    }
+    return {name for name in expected if name in loose and name.rpartition(".")[0] in layers}
+
+
+def _say_left_out(
+    left: set[str],
+    dropped: Sequence[str],
+    expected: Mapping[str, Param],
+    found: Mapping[str, Stored],
+    say: Callable[[str], None],
+) -> None:
+    if not left and not dropped:
+        say("every tensor fits, so none is left out as partial")
+        return
+    told = [
+        f"{name} {shown(param.shape)} ({shown(found[name].shape) if name in found else 'nothing'} in the file)"
+        for name, param in expected.items()
+        if name in left
+    ]
+    told_too = [f"{name} {shown(found[name].shape)}" for name in dropped]
+    for words, names in (("starts anew", told), ("of the file is left out", told_too)):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            say(f"{words}: {', '.join(names[:SHOWN])}{more}")

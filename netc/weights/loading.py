@@ -1,0 +1,66 @@
+"""Weights for a graph out of a source, as options say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netc.graph import Graph
+from netc.weights.fit import fit
+from netc.weights.names import named
+from netc.weights.source import find
+from netc.weights.tensors import Array
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read, where its names and shapes alone do not say.
+
+    `key` picks one of several sets in it. `partial` are patterns of names that may be missing or of another shape.
+    With `nonfinite` NaN and infinities are taken.
+    """
+
+    key: str | None = None
+    partial: Sequence[str] = ()
+    nonfinite: bool = False
+
+
+def load(
+    source: str | os.PathLike[str],
+    graph: Graph,
+    reading: Reading | None = None,
+    *,
+    deployed: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Array]:
+    """Read a graph's tensors from a source: exactly these, in its order, but for those that `partial` leaves out.
+
+    f16 and bf16 become f32 exactly, f64 by rounding to the nearest; no other type is converted. A missing
+    `num_batches_tracked` is 0. With `deployed`, tensors that only training heads need are left out, there or not.
+    `say` hears of every choice that was made: a set of several, a prefix taken off, what was left out.
+
+    Raises: Fault as `netc.weights.source.find`, `netc.weights.names.named` and `netc.weights.fit.fit` do.
+    """
+    reading = reading or Reading()
+    name = os.fspath(source)
+    found = find(name, reading.key)
+    tensors, notes = named(found, graph)
+    for note in (*found.notes, *notes):
+        say(note)
+    return fit(
+        tensors,
+        graph,
+        prefix=f"{name}: ",
+        help=f"`netc weights map {_spec(graph)} {Path(name).as_posix()}` proposes which is which",
+        deployed=deployed,
+        finite=not reading.nonfinite,
+        partial=reading.partial,
+        say=say,
+    )
+
+
+def _spec(graph: Graph) -> str:
+    file = next(iter(graph.texts), "SPEC")
+    return f"{file}:{graph.name}"

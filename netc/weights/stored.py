@@ -1,0 +1,45 @@
+"""Tensors as a file holds them: their shape and type are known before their numbers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from netc.weights.tensors import Array, Weights
+
+
+class Stored(NamedTuple):
+    """A tensor that is not read yet. `dtype` is numpy's word, or where numpy has none the format's own: `bfloat16`.
+
+    `read` gives the numbers, those of bfloat16 as float32; it is called for types that numpy has, and for bfloat16.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Array]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds, by the names it uses, in its order.
+
+    `name` is what people call the source, `form` its format. In an `ordered` one, tensors stand as the model that was
+    saved defines them. `notes` are choices that were made on the way here, each a sentence for the user.
+    """
+
+    name: str
+    form: str
+    tensors: Mapping[str, Stored]
+    ordered: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def in_memory(weights: Weights) -> dict[str, Stored]:
+    """Arrays as stored tensors."""
+    return {name: Stored(tuple(a.shape), a.dtype.name, lambda a=a: a) for name, a in weights.items()}
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """A shape for people: `64x3x7x7`."""
+    return "x".join(map(str, shape)) or "one number"
