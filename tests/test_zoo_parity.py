@@ -1,7 +1,8 @@
 """Every net of the zoo that torchvision has, through torch and through ONNX Runtime, by the house's measure of parity.
 
-R is float64 torchvision with randomised weights, on 8 seeded pictures of the net's own size; V the root mean square of
-R minus its mean over the 8. Our torch module and our ONNX file, with `netc build`'s passes, are in float32.
+R is float64 torchvision with randomised weights, on 8 seeded pictures of the net's own size, which differ in contrast
+and brightness; V the root mean square of R minus its mean over the 8. Our torch module and our ONNX file, with
+`netc build`'s passes, are in float32.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -75,7 +76,7 @@ def _figures(spec: str, theirs: nn.Module, path: Path, *, calibrated: bool) -> t
     graph = load(spec)
     weights = {name: tensor.numpy() for name, tensor in state.items()}
     sides = [at(side, SIDES) for side in graph.inputs[0].type.sides]
-    pictures = golden_input(SEED, (SAMPLES, 3, *sides))
+    pictures = _differing(golden_input(SEED, (SAMPLES, 3, *sides)))
     if calibrated:
         _measure_statistics(theirs, pictures[:4])
         state = theirs.state_dict()
@@ -109,6 +110,13 @@ def _theirs(spec: str, builder: str, oracle: ModuleType) -> nn.Module:
         if published.spec == spec:
             return segmenting(published, oracle).eval()
     return deepcopy(library(next(p for p in LIBRARIES if p.spec == spec), oracle)).eval()
+
+
+def _differing(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    # In contrast and in each colour's brightness, as pictures do: a net that ends in an average tells them apart.
+    random = np.random.RandomState(SEED)
+    shape = (len(pictures), 3, *[1] * (pictures.ndim - 2))
+    return (pictures * random.uniform(0.5, 2, shape) + random.standard_normal(shape)).astype(np.float32)
 
 
 def _measure_statistics(module: nn.Module, pictures: npt.NDArray[Any]) -> None:
