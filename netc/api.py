@@ -172,7 +172,7 @@ def compile(target: str | Path, *, weights: str | Path | Mapping[str, np.ndarray
 
 def weights_of(
     graph: Graph, weights: str | Path | Mapping[str, np.ndarray[Any, Any]]
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> Mapping[str, np.ndarray[Any, Any]]:
     """Weights from a safetensors file or a mapping, checked against the net. Raises Fault N4xx."""
     from netc import weights as stored
 

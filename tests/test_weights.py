@@ -18,6 +18,7 @@ from netc import weights as stored
 from netc.backends.torch import initial
 from netc.diagnostic import Fault
 from netc.graph import Graph
+from netc.weights.tensors import PIECE
 from tests.graphs import Net, randomised
 
 library: Any = safe  # typed in part
@@ -58,7 +59,8 @@ def test_what_is_saved_is_loaded_in_the_graphs_order(tmp_path: Path) -> None:
     for name, array in weights.items():
         assert found[name].dtype == array.dtype
         assert np.array_equal(found[name], array)
-        found[name] += 1  # the caller's own
+        taken = found[name]
+        taken += 1  # the caller's own
 
 
 def test_the_file_is_safetensors_as_the_library_reads_it(tmp_path: Path) -> None:
@@ -216,3 +218,37 @@ def test_initial_weights_fit_and_follow_the_seed() -> None:
     stored.check(weights, small())
     assert stored.digest(weights) == stored.digest(initial(small(), 3))
     assert stored.digest(weights) != stored.digest(initial(small(), 4))
+
+
+def test_a_file_is_read_when_a_tensor_is_asked_for(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.safetensors")
+    found = stored.load(path, small())
+    path.unlink()  # an open file stays
+    assert np.array_equal(found["fc.weight"], randomised(small())["fc.weight"])
+
+
+@pytest.mark.parametrize("cut", [0, 8, -1])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, cut: int) -> None:
+    # Touching a mapped file that was cut short would end the process.
+    path = saved(tmp_path / "w.safetensors")
+    found = stored.load(path, small())
+    data = path.read_bytes()
+    path.write_bytes(data[:cut])
+    with pytest.raises(Fault, match="changed while it was read") as caught:
+        stored.digest(found)
+    assert caught.value.code == "N403"
+
+
+def test_tensors_of_several_pieces_are_read_whole(tmp_path: Path) -> None:
+    net = Net("Wide", features=("N", 1000))
+    graph = net.graph(y=net("fc", "features", label="fc", c=700))
+    weights = randomised(graph)
+    halves = {name: array.astype(np.float16) for name, array in weights.items()}
+    stored.save(halves, tmp_path / "half.safetensors")
+    found = stored.load(tmp_path / "half.safetensors", graph)
+    assert weights["fc.weight"].size > 2 * PIECE
+    assert np.array_equal(found["fc.weight"], halves["fc.weight"].astype(np.float32))
+    assert stored.digest(found) == stored.digest({n: a.astype(np.float32) for n, a in halves.items()})
+    weights["fc.weight"][-1, -1] = np.inf
+    with pytest.raises(Fault, match=r"stands in fc\.weight"):
+        stored.check(weights, graph)

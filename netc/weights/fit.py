@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.op import Param
+from netc.weights.examine import finite as sound
+from netc.weights.examine import refuse_unsound
 from netc.weights.stored import Stored, in_memory, shown
-from netc.weights.tensors import Array, Weights
+from netc.weights.tensors import Array, Lazy, Made, Weights, maker, pieces
 
 COUNTER = "num_batches_tracked"  # torch counts training steps there; nothing computes with it, others have none
 SHOWN = 20  # mismatches in one message
@@ -33,7 +37,7 @@ def check(weights: Weights, graph: Graph) -> None:
     fitted(weights, graph)
 
 
-def fitted(weights: Weights, graph: Graph, *, deployed: bool = False, finite: bool = True) -> dict[str, Array]:
+def fitted(weights: Weights, graph: Graph, *, deployed: bool = False, finite: bool = True) -> Weights:
     """The graph's tensors in its order, a missing `num_batches_tracked` as 0.
 
     With `deployed`, tensors that only training heads need are left out, there or not. Without `finite`, any number is
@@ -55,8 +59,8 @@ def fit(
     convert: bool = True,
     partial: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Array]:
-    """Read the graph's tensors, in its order; a missing `num_batches_tracked` is 0.
+) -> Weights:
+    """The graph's tensors, in its order, each read when it is asked for; a missing `num_batches_tracked` is 0.
 
     With `convert`, f16, bf16 and f64 become f32, smaller integers i64. Names that match one of the `partial` patterns
     may be missing, of another shape, or unexpected: what does not fit is not in the result, with all of its layer that
@@ -90,30 +94,40 @@ def fit(
         listed = "".join(f"\n  {line}" for line in wrong[:SHOWN])
         renamed = help if missing and unexpected else ""
         raise Fault("N401", f"{prefix}{tensors} not fit {graph.name}:{listed}{more}", help=renamed)
-    read: dict[str, Array] = {}
-    for name, param in expected.items():
-        if name in found:
-            read[name] = _as(found[name].read(), _KINDS[param.dtype])
-        else:
-            read[name] = np.zeros(param.shape, _KINDS[param.dtype])  # a counter
-    unsound = [name for name, array in read.items() if not _finite(array)] if finite else []
-    if unsound:
-        more = f" and {len(unsound) - SHOWN} more" if len(unsound) > SHOWN else ""
-        raise Fault(
-            "N404",
-            f"{prefix}a NaN or an infinity stands in {', '.join(unsound[:SHOWN])}{more}",
-            help="the training diverged, or a number is beyond f32; --allow-nonfinite takes them as they are",
-        )
-    return read
+    weights = Lazy(
+        {
+            name: _as(found[name], _KINDS[param.dtype])
+            if name in found
+            else functools.partial(np.zeros, param.shape, _KINDS[param.dtype])  # a counter
+            for name, param in expected.items()
+        }
+    )
+    if finite:
+        refuse_unsound(tuple([name for name in weights if not _finite(weights, name)]), prefix)
+    return weights
 
 
-def _finite(array: Array) -> bool:
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+def _finite(weights: Weights, name: str) -> bool:
+    return all(sound(piece) for piece in pieces(maker(weights, name)))
 
 
-def _as(array: Array, kind: np.dtype[np.generic]) -> Array:
-    with np.errstate(over="ignore"):  # what is beyond f32 becomes an infinity, which is then refused by name
-        return array if array.dtype == kind else array.astype(kind)
+def _as(tensor: Stored, kind: np.dtype[Any]) -> Callable[[], Array]:
+    alike = tensor.dtype == kind.name or (tensor.dtype == "bfloat16" and kind == np.float32)  # which is read as f32
+    return tensor.read if alike else _Converted(tensor, kind)
+
+
+class _Converted(Made):
+    """A tensor in another type than it is stored in."""
+
+    def __init__(self, tensor: Stored, kind: np.dtype[Any]) -> None:
+        super().__init__(tensor.shape, kind)
+        self._read = tensor.read
+
+    def pieces(self, of: int = 1) -> Iterable[Array]:
+        for piece in pieces(self._read, of):
+            with np.errstate(over="ignore"):  # what is beyond f32 becomes an infinity, which is then refused by name
+                made = piece.astype(self.dtype)
+            yield made
 
 
 def _mismatch(tensor: Stored, param: Param, convert: bool) -> str:

@@ -11,7 +11,7 @@ from netc.graph import Graph
 from netc.weights.fit import fit
 from netc.weights.names import named
 from netc.weights.source import find
-from netc.weights.tensors import Array
+from netc.weights.tensors import Weights
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ def load(
     *,
     deployed: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Array]:
-    """Read a graph's tensors from a source: exactly these, in its order, but for those that `partial` leaves out.
+) -> Weights:
+    """A graph's tensors from a source: exactly these, in its order, but for those that `partial` leaves out.
+
+    The numbers of a file are read each time they are asked for.
 
     f16 and bf16 become f32 exactly, f64 by rounding to the nearest; no other type is converted. A missing
     `num_batches_tracked` is 0. With `deployed`, tensors that only training heads need are left out, there or not.

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from netc.diagnostic import Fault, cut
 from netc.weights import safetensors_file
-from netc.weights.stored import Found, Stored, in_memory
+from netc.weights.stored import Found, Stored
 
 LARGEST_INDEX = 64 << 20  # bytes; an index has about a hundred for each tensor
 IN_A_FOLDER = (  # as accelerate, transformers and diffusers save; the first that is there is taken
@@ -96,10 +96,10 @@ def _of(name: str, head: bytes, key: str | None, shard: bool) -> Found:
         raise Fault("N403", f"{name}: this is a tar archive", help="unpack it, and name the file of weights in it")
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(name, key)
-    if head[:1] == b"\x80" and head[1] <= 5:  # pickle's protocol: torch's format before version 1.6
+    if head[:1] == b"\x80" and b"\0" <= head[1:2] <= b"\5":  # pickle's protocol: torch's format before version 1.6
         return _of_torch(name, key)
     if head[8:9] == b"{":  # behind the header's length
-        return Found(name, "safetensors", in_memory(safetensors_file.read(name)))
+        return Found(name, "safetensors", safetensors_file.tensors(name))
     if head.lstrip()[:1] == b"{" and not shard:
         return _of_index(name)
     if head[:1] == b"\x08" or name.endswith(".onnx"):  # field 1, a number: the version of ONNX
@@ -158,7 +158,7 @@ def _of_index(name: str) -> Found:
     places = cast(dict[str, str], listed)
     files: dict[str, Found] = {}
     for file in dict.fromkeys(places.values()):
-        if Path(file).name != file or "\\" in file:
+        if Path(file).name != file or file in ("", "..") or "\\" in file:
             raise Fault("N449", f"{name}: the index names {cut(file, 200)!r}, and its files lie beside it")
         files[file] = _in_file(str(Path(name).parent / file), None, shard=True)
     tensors: dict[str, Stored] = {}

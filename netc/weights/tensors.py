@@ -29,7 +29,7 @@ class Made(ABC):
     def pieces(self, of: int = 1) -> Iterable[Array]:
         """Its elements in order, flat, about PIECE at a time, each time a multiple of `of`, of which the size is one.
 
-        A piece is good until the next is asked for.
+        A piece stays as it is when the next is made, so that it can be hashed meanwhile.
         """
 
     def __call__(self) -> Array:
