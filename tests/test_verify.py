@@ -470,3 +470,29 @@ def test_the_large_ones_build_from_initial_weights(spec: str, root: Path, tmp_pa
 
 def test_the_default_opset_is_one() -> None:
     assert Export().opset == backend.OPSET
+
+
+def test_the_bound_is_the_callers(tmp_path: Path) -> None:
+    graph = graph_of(small())
+    weights = randomised(graph)
+    path = built(graph, tmp_path, weights)
+    cases = reference(graph, weights)
+    found = verify(path, graph, weights, cases)
+    assert found.bound == 1e-4
+    assert found.passed
+    strict = verify(path, graph, weights, cases, bound=found.figure / 10, own=lambda case: {"scores": 0.0})
+    assert (strict.bound, strict.figure) == (found.figure / 10, found.figure)
+    assert not strict.passed
+    own = {
+        "scores": found.worst.figure * found.worst.spread / 2
+    }  # another road is half as far: 4 times that is allowed
+    assert verify(path, graph, weights, cases, bound=found.figure / 10, own=lambda case: own).passed
+
+
+def test_a_large_value_makes_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(small())
+    (case,) = reference(graph, randomised(graph))
+    parts = getattr(measured, "_parts")  # noqa: B009
+    assert [(p.start, p.stop) for p in parts(graph, case, None)] == [(0, 1), (1, 8), (3, 5)]
+    monkeypatch.setattr(measured, "LARGEST", 6 * 12 * 12 * 3)  # three examples of the first layer's
+    assert [(p.start, p.stop) for p in parts(graph, case, None)] == [(0, 1), (1, 4), (4, 7), (7, 8)]

@@ -11,15 +11,17 @@ Kaiming weights too, which a wrong border or a wrong order of channels cannot pa
 from __future__ import annotations
 
 from netc.backends.verify.cases import SAMPLES, SEED, Case, reference
-from netc.backends.verify.figures import BOUND, MEASURE, Agreement, Parity, spread
+from netc.backends.verify.figures import BOUND, FACTOR, MEASURE, TELLING, Agreement, Parity, spread
 from netc.backends.verify.kaiming import kaiming
 from netc.backends.verify.measured import verify
 
 __all__ = [
     "BOUND",
+    "FACTOR",
     "MEASURE",
     "SAMPLES",
     "SEED",
+    "TELLING",
     "Agreement",
     "Case",
     "Parity",

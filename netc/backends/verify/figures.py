@@ -35,6 +35,7 @@ class Agreement:
     own: float = 0.0
     rounding: float = 0.0
     reason: str = ""
+    bound: float = BOUND
 
     @property
     def telling(self) -> bool:
@@ -43,7 +44,7 @@ class Agreement:
 
     @property
     def allowed(self) -> float:
-        return max(BOUND, FACTOR * self.own, 0.0 if self.telling else self.rounding)
+        return max(self.bound, FACTOR * self.own, 0.0 if self.telling else self.rounding)
 
     @property
     def excess(self) -> float:

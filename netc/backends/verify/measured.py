@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -12,13 +12,26 @@ import numpy as np
 from netc.backends.verify.cases import BATCHES, SAMPLES, Case
 from netc.backends.verify.figures import BOUND, Agreement, Parity, distance, spread
 from netc.backends.verify.session import open_session
-from netc.backends.verify.sizes import fixed_batch
+from netc.backends.verify.sizes import fixed_batch, largest
 from netc.graph import Graph
 from netc.weights import Weights
 
+LARGEST = 2**28  # elements of one value at once: 1 GiB in float32; beyond it batches are smaller than 7
 
-def verify(path: str | os.PathLike[str], graph: Graph, weights: Weights, cases: Sequence[Case]) -> Parity:
+
+def verify(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    weights: Weights,
+    cases: Sequence[Case],
+    *,
+    bound: float = BOUND,
+    own: Callable[[Case], Mapping[str, float]] | None = None,
+) -> Parity:
     """Run an ONNX file on the CPU, in batches of 1, 2 and 7, and measure how far its outputs lie from the cases'.
+
+    Where a figure is above `bound`, `own` is asked how far another road in the file's precision lies from a case's
+    answers, by output; float32 torch's without it.
 
     Raises: Fault N433 where ONNX Runtime cannot load or run the file.
     """
@@ -29,18 +42,18 @@ def verify(path: str | os.PathLike[str], graph: Graph, weights: Weights, cases: 
     found: list[Agreement] = []
     for case in cases:
         far = dict.fromkeys(names, 0.0)
-        for part in _parts(case, batch):
+        for part in _parts(graph, case, batch):
             answers = run({name: array[part] for name, array in case.feed.items()})
             for name, ours in zip(names, answers, strict=True):
                 far[name] = max(far[name], distance(ours, case.answers[name][part]))
-        each = [_agreement(name, case, far[name], seeded[name]) for name in names]
-        if any(BOUND < agreement.figure < inf for agreement in each):
-            own = _float32(graph, weights, case)
-            each = [replace(a, own=own[a.output] / a.spread) if a.figure < inf else a for a in each]
+        each = [replace(_agreement(name, case, far[name], seeded[name]), bound=bound) for name in names]
+        if any(bound < agreement.figure < inf for agreement in each):
+            yardstick = own(case) if own is not None else float32(graph, weights, case)
+            each = [replace(a, own=yardstick[a.output] / a.spread) if a.figure < inf else a for a in each]
         for agreement in each:
             seeded[agreement.output] = seeded[agreement.output] or agreement.spread
         found += each
-    return Parity(tuple(found))
+    return Parity(tuple(found), bound=bound)
 
 
 def _agreement(name: str, case: Case, far: float, seeded: float) -> Agreement:
@@ -60,8 +73,8 @@ def _agreement(name: str, case: Case, far: float, seeded: float) -> Agreement:
     return Agreement(name, case.origin, case.sizes, far / v, v, rounding=1e-5 * float(np.abs(answers).max()) / v)
 
 
-def _float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
-    # How far float32 torch lies from float64 torch.
+def float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
+    """How far float32 torch lies from the case's answers, by output."""
     from netc.backends.verify.network import answers as computed
     from netc.backends.verify.network import network
 
@@ -69,10 +82,12 @@ def _float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
     return {name: distance(answer, case.answers[name]) for name, answer in answers.items()}
 
 
-def _parts(case: Case, batch: int | None) -> Iterable[slice]:
+def _parts(graph: Graph, case: Case, batch: int | None) -> Iterable[slice]:
     count = len(next(iter(case.feed.values())))
     if batch is not None:
         return [slice(i, i + batch) for i in range(0, count, batch)]
-    if case.origin == "seeded" and count == SAMPLES:
+    most = max(1, LARGEST // largest(graph, case.feed))
+    if case.origin == "seeded" and count == SAMPLES and most >= 7:
         return BATCHES
-    return [slice(i, min(i + 7, count)) for i in range(0, count, 7)]
+    few = min(7, most)
+    return [slice(0, 1), *(slice(i, min(i + few, count)) for i in range(1, count, few))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -11,9 +10,8 @@ import torch
 
 from netc.backends.torch import as_tensor, module
 from netc.backends.verify.float64 import convolve_wisely
-from netc.backends.verify.sizes import bound, fixed_batch
+from netc.backends.verify.sizes import fixed_batch, largest
 from netc.graph import Graph
-from netc.tensor import at
 from netc.weights import Array, Weights
 
 LARGEST = 2**25  # elements of one value at once: 256 MiB in float64
@@ -37,10 +35,8 @@ def network(graph: Graph, weights: Weights, kind: Float) -> torch.nn.Module:
 
 def answers(graph: Graph, network: torch.nn.Module, feed: Mapping[str, Array], kind: Float) -> dict[str, Array]:
     """What a network answers, by output, a few examples at a time."""
-    sizes = {name: size for i in graph.inputs for name, size in bound(i, feed[i.name].shape).items()}
-    largest = max((prod(at(side, sizes) for side in node.type.dims[1:]) for node in graph.nodes), default=1)
     batch = fixed_batch(graph)
-    step = max(1, LARGEST // largest) if batch is None else batch
+    step = max(1, LARGEST // largest(graph, feed)) if batch is None else batch
     count = len(next(iter(feed.values())))
     parts: dict[str, list[Array]] = {output.name: [] for output in graph.outputs}
     with torch.inference_mode():

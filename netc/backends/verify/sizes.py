@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
-from math import inf
+from math import inf, prod
 
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
 from netc.tensor import Expr, Side, Symbol, at
+from netc.weights import Array
 from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import ManifestError, evaluate
 
@@ -55,6 +56,12 @@ def bound(tensor: Input, shape: Sequence[int]) -> dict[str, int]:
     """The numbers that a shape gives an input's symbols: an input's side is a number or a plain symbol."""
     pairs = zip(tensor.type.dims, shape, strict=True)
     return {name: size for side, size in pairs for name in names(side)}
+
+
+def largest(graph: Graph, feed: Mapping[str, Array]) -> int:
+    """Elements of one example of the largest value that a feed makes."""
+    numbers = {name: size for i in graph.inputs for name, size in bound(i, feed[i.name].shape).items()}
+    return max((prod(at(side, numbers) for side in node.type.dims[1:]) for node in graph.nodes), default=1)
 
 
 def names(side: Side) -> Mapping[str, Symbol]:
