@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostic import Fault, cut
@@ -84,9 +85,14 @@ def _loading(source: str, where: str) -> Generator[None]:
     os.environ[name] = "1"
     try:
         yield
+    except UnpicklingError as error:
+        raise Fault(
+            "N441",
+            f"{source}: what was loaded from {where} asks for more than weights: code that runs when it is loaded",
+        ) from error
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a hub's client, a proxy or a full disk come up with
-        if isinstance(error, MemoryError):
-            raise
         said = cut(str(error).strip().partition("\n")[0] or type(error).__name__, 300)
         raise Fault(
             "N445",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from tokenize import TokenError
 from typing import IO, Any, cast
 
 import numpy as np
@@ -14,7 +15,17 @@ from netc.diagnostic import Fault, cut
 from netc.weights.stored import Found, Stored
 from netc.weights.tensors import Array
 
-_DAMAGED = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, RuntimeError, zlib.error)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    MemoryError,
+    TokenError,
+    zlib.error,
+)
 """What zipfile and numpy raise for an archive that is cut off, damaged or made to be both small and large."""
 
 

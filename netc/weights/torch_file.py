@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -65,7 +68,7 @@ def _load(path: str) -> Any:
             with torch.serialization.safe_globals(_HARMLESS):
                 if zipfile.is_zipfile(path) and not path.endswith(".safetensors"):
                     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-                with open(path, "rb") as file:  # noqa: PTH123 -- torch would read a path by its ending
+                with Path(path).open("rb") as file:  # not the path, which torch would judge by its ending
                     return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise _refusal(path, str(error)) from error
@@ -81,12 +84,36 @@ def _load(path: str) -> Any:
 
 
 def _refusal(path: str, said: str) -> Fault:
-    told = said.rpartition("WeightsUnpickler error: ")[2] if "WeightsUnpickler" in said else said
-    asked = _ASKED_FOR.search(told)
-    if asked is None:
-        return Fault("N403", f"{path}: its pickle is damaged: {cut(told.strip().partition(chr(10))[0], 200)}")
+    told = said.rpartition("WeightsUnpickler error: ")[2].strip() or said
+    named = _ASKED_FOR.search(told)
+    asked = named[1] if named else _first_global(path)
+    if asked is None or _ends_with(path, asked.rpartition(".")[2]):
+        said = cut(told.partition("\n")[0], 200)
+        return Fault("N403", f"{path}: its pickle is not torch.save's, or damaged: {said}", help="copy it again")
     return Fault(
         "N441",
-        f"{path}: its pickle asks for {cut(asked[1], 100)}, which is more than weights, and code that runs when loaded",
+        f"{path}: its pickle asks for {cut(asked, 100)}, which is more than weights: code that runs when it is loaded",
         help="where you trust it, save the weights alone: torch.save(model.state_dict(), path)",
     )
+
+
+def _first_global(path: str) -> str | None:
+    """What a bare pickle of a protocol that torch.save never wrote names first, None where it names nothing."""
+    texts: list[str] = []
+    with suppress(ValueError), Path(path).open("rb") as file:
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "GLOBAL":
+                return str(argument).replace(" ", ".")
+            if opcode.name == "STACK_GLOBAL":
+                return ".".join(texts[-2:])
+            if isinstance(argument, str):
+                texts.append(argument)
+    return None
+
+
+def _ends_with(path: str, text: str) -> bool:
+    # A name that the end of the file cut short is no name.
+    with Path(path).open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 200))
+        return file.read().endswith(text[-200:].encode())
