@@ -725,14 +725,14 @@ def test_build_of_bad_input_ends_with_1_and_leaves_nothing(
 def test_a_model_that_fails_verification_is_not_kept_and_an_older_one_is(
     run_netc: Netc, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = building.onnx.write
+    emitting = building.onnx.emitting
 
-    def write_wrong(graph: Any, weights: Any, target: Any, **options: Any) -> None:
-        write(graph, {**weights, "f1.bias": weights["f1.bias"] + 1}, target, **options)
+    def emitting_wrong(lowered: Any, weights: Any, out: Any, **options: Any) -> Any:
+        return emitting(lowered, {**weights, "f1.bias": weights["f1.bias"] + 1}, out, **options)
 
     assert run_netc("build", "tiny.cnn", "--init", "3") == 0
     before = {name: (here / name).read_bytes() for name in names(here)}
-    monkeypatch.setattr(building.onnx, "write", write_wrong)
+    monkeypatch.setattr(building.onnx, "emitting", emitting_wrong)
     assert run_netc("build", "tiny.cnn", "--init", "4") == 1
     assert run_netc.err.startswith("error[N430]: Tiny: output kind")
     assert "--no-verify writes the file unverified" in run_netc.err

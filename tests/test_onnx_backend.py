@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from onnx import numpy_helper
 
 from netc import api
 from netc.backends import onnx as backend
+from netc.backends.onnx import wire
 from netc.backends.torch import as_tensor, module
 from netc.diagnostic import Fault
 from netc.graph import Graph
@@ -123,9 +125,10 @@ def test_metadata_is_read_back_and_may_come_later(tmp_path: Path) -> None:
     entries = {"netc": '{"ä": 1}', "a": "x" * 300}
     data = written(tiny(), metadata=entries)
     assert {e.key: e.value for e in loaded(data).metadata_props} == entries
-    with (tmp_path / "a.onnx").open("w+b") as file:
-        backend.write(tiny(), randomised(tiny()), file)
-        backend.append_metadata(file, entries)
+    with backend.emitting(backend.lower(tiny()), randomised(tiny()), tmp_path / "a.onnx") as emitted:
+        emitted.add(entries)
+        assert emitted.sha256() == hashlib.sha256(data).hexdigest()
+        assert emitted.size_bytes == len(data)
     assert (tmp_path / "a.onnx").read_bytes() == data
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == entries
@@ -232,9 +235,9 @@ def test_a_lowering_whose_shape_is_not_the_rules_is_our_bug_and_named() -> None:
         written(with_op(Wrong()))
 
 
-def test_a_file_beyond_protobufs_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "LIMIT", 2**20 + 100)
-    with pytest.raises(Fault, match="protobuf takes 2") as caught:
+def test_an_open_file_beyond_protobufs_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.emit, "LIMIT", 2**20 + 100)
+    with pytest.raises(Fault, match="no weights beside it, and 2 GiB") as caught:
         written(tiny())
     assert caught.value.code == "N422"
 
@@ -252,3 +255,155 @@ def test_the_zoos_skeletons_are_what_onnx_infers(spec: str, root: Path) -> None:
     made = backend.skeleton(graph)  # checks on the way
     assert [o.name for o in made.graph.output] == [o.name for o in graph.outputs]
     assert not any(n.name.startswith("aux") for n in made.graph.node)
+
+
+def test_equal_layers_that_take_equal_types_are_lowered_and_judged_once(root: Path) -> None:
+    graph = deploy(api.load(f"{root}/specs/cifar_resnet.cnn:ResNet110"), {})[0]
+    lowered = backend.lower(graph, whole=False)
+    # The stem; three stages of two convolutions, a norm, a relu and a sum; two strided ones, two shortcuts; the end.
+    assert len(lowered.lowerings) < 30 < 300 < len(lowered.nodes)
+
+
+def test_a_wrong_lowering_is_found_by_itself_too() -> None:
+    with pytest.raises(AssertionError, match=r"first: ONNX infers \[0, 2, 2, 2\], and the layer's rule \[N, 2, 4, 4\]"):
+        backend.lower(with_op(Wrong()), whole=False)
+
+
+class Unknown(Layer):
+    """Lowers to a node that ONNX does not have."""
+
+    kind = "unknown"
+
+    def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
+        return g.node("Rellu", xs[0])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_node_that_onnx_does_not_have_is_found(whole: bool) -> None:
+    with pytest.raises(checked.ValidationError, match="No Op registered for Rellu"):
+        backend.lower(with_op(Unknown()), whole=whole)
+
+
+@pytest.mark.parametrize("opset", range(17, 27))
+def test_the_ir_version_is_the_one_an_opset_needs_or_10(opset: int) -> None:
+    needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    assert loaded(written(tiny(), opset=opset)).ir_version == max(10, needed)
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "zero": 0,
+    "one": 1,
+    "yes": True,
+    "negative": -1,
+    "large": 2**40,
+    "least": -(2**63),
+    "half": 0.5,
+    "third": 1 / 3,
+    "infinite": float("-inf"),
+    "text": "äöü",
+    "ints": [0, -1, 300],
+    "floats": [0.5, -1e30],
+    "mixed": [1, 0.5],
+    "tuple": (7,),
+}
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_attributes_are_written_as_onnx_writes_them(name: str) -> None:
+    node = onnx.NodeProto.FromString(wire.attributes({name: ATTRIBUTES[name]}))
+    assert list(node.attribute) == [onnx.helper.make_attribute(name, ATTRIBUTES[name])]
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**31, 2**63, -1])
+def test_numbers_are_written_as_protobuf_writes_them(value: int) -> None:
+    assert onnx.TensorProto.FromString(wire.number(1, value)).dims == [value if value < 2**63 else value - 2**64]
+
+
+# --- weights in a file of their own
+
+
+def pair(folder: Path, weights: Weights | None = None, name: str = "a.onnx", **kwargs: Any) -> tuple[Path, Path]:
+    """An ONNX file with external data, and the data."""
+    weights = randomised(wide()) if weights is None else weights
+    backend.write(wide(), weights, folder / name, external_data=True, **kwargs)
+    (data,) = folder.glob(f"{name}.*.data")
+    return folder / name, data
+
+
+def wide() -> Graph:
+    net = Net("Wide", image=("N", 3, 8, 8))
+    x = net("relu", net("conv", "image", label="conv", c=40, k=3))
+    return net.graph(scores=net("fc", net("flatten", x), label="fc", c=7))
+
+
+def test_external_data_is_aligned_and_small_tensors_stay_inside(tmp_path: Path) -> None:
+    path, data = pair(tmp_path)
+    weights = randomised(wide())
+    made = onnx.load_model_from_string(path.read_bytes())
+    found = {i.name: {e.key: e.value for e in i.external_data} for i in made.graph.initializer}
+    assert {name for name, entries in found.items() if entries} == {
+        "conv.weight",
+        "fc.weight",
+    }  # 4,320 and 40,320 bytes
+    for name, entries in found.items():
+        if entries:
+            assert entries["location"] == data.name
+            assert int(entries["offset"]) % 4096 == 0
+            at = int(entries["offset"])
+            assert data.read_bytes()[at : at + int(entries["length"])] == weights[name].tobytes()
+    assert hashlib.sha256(data.read_bytes()).hexdigest().startswith(data.name.split(".")[-2])
+    x = noise(2, 3, 8, 8)
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert np.array_equal(session.run(None, {"image": x})[0], run(written(wide()), image=x)["scores"])
+    checked.check_model(path, full_check=True)
+
+
+def test_external_data_of_equal_input_has_equal_bytes(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    first, second = pair(tmp_path), pair(tmp_path / "b")
+    assert [p.name for p in first] == [p.name for p in second]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_other_weights_leave_the_old_pair_as_it_was_until_the_new_one_stands(tmp_path: Path) -> None:
+    path, data = pair(tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    other = randomised(wide(), 1)
+
+    def interrupted() -> None:
+        with backend.emitting(backend.lower(wide()), other, path, external_data=True) as emitted:
+            assert {p.name for p in tmp_path.iterdir()} >= {path.name, data.name}
+            assert emitted.data is not None
+            assert emitted.data.path.name != data.name
+            assert path.read_bytes() == before[path.name]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert pair(tmp_path, other)[1] != data
+    assert not data.exists()  # nothing reads it any more
+
+
+def test_a_failure_leaves_data_that_was_there_before(tmp_path: Path) -> None:
+    path, data = pair(tmp_path)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        backend.emitting(backend.lower(wide()), randomised(wide()), path, external_data=True),
+    ):
+        raise KeyboardInterrupt
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, data.name}
+
+
+def test_others_data_is_left_alone(tmp_path: Path) -> None:
+    _, other = pair(tmp_path, name="b.onnx")
+    path, data = pair(tmp_path)
+    backend.write(wide(), randomised(wide()), path)  # without
+    assert not data.exists()
+    assert other.exists()
+
+
+def test_what_protobuf_does_not_take_goes_beside_it_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.emit, "LIMIT", 2**20 + 20_000)
+    backend.write(wide(), randomised(wide()), tmp_path / "a.onnx")
+    assert len(list(tmp_path.glob("a.onnx.*.data"))) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,12 +17,15 @@ from netc.backends import manifest as contract
 from netc.backends import onnx
 from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, kaiming, reference
 from netc.backends.verify import verify as measure
+from netc.backends.verify.batches import prescribed
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.ops.bn import Bn
 from netc.passes.deploy import deploy
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.weights import Array, Weights
+from netc.weights.examine import Examining, refuse_unsound
+from netc.weights.tensors import chosen
 from netc_runtime.manifest import Golden
 
 
@@ -97,35 +99,30 @@ def build(
     left behind, and an older `out` is as it was.
     """
     opset = graph.export.opset if opset is None else opset
-    net, _ = deploy(graph, weights)
+    net, _ = deploy(graph, {})
     _refuse_unbuilt(net)
     wanted = {name for name, _ in net.parameters()}
-    weights = stored.fitted({name: array for name, array in weights.items() if name in wanted}, net)
-    pipeline = [each for each in passes.PIPELINE if fold or each is not fold_batch_norm]
-    small, small_weights = passes.run(net, weights, pipeline)
-    with replacing(out) as file:
-        onnx.write(small, small_weights, file, opset=opset)
-        file.flush()
-        parity, golden = None, None
-        if verify:
-            cases = reference(net, weights, data=verify_data)
-            parity = measure(file.name, net, weights, cases)
-            if not parity.telling and parity.worst.excess <= 1:
-                parity = replace(parity, probe=_probe(net, opset, pipeline, Path(file.name)))
-            _refuse_unlike(net, parity)
-            golden = _golden(net, cases[0], parity)
-        made = contract.manifest(
-            net,
-            weights_sha256=stored.digest(weights),
-            golden=golden,
-            measure=MEASURE,
-            bound=BOUND,
-            verified=verify,
-        )
-        onnx.append_metadata(file, contract.metadata(made))
-        size = file.tell()
-        file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType] -- it reads
+    weights = stored.fitted(chosen(weights, [name for name in weights if name in wanted]), net, finite=False)
+    pipeline = [each for each in passes.PIPELINE if each is not deploy and (fold or each is not fold_batch_norm)]
+    with Examining(weights) as examining:
+        small, small_weights = passes.run(net, weights, pipeline)
+        lowered = onnx.lower(small, opset, whole=verify)
+        with onnx.emitting(lowered, small_weights, out) as emitted:
+            examined = examining.result()
+            refuse_unsound(examined.unsound)
+            parity, golden = None, None
+            if verify:
+                cases = reference(net, weights, data=verify_data)
+                parity = measure(emitted.path, net, weights, cases)
+                if not parity.telling and parity.worst.excess <= 1:
+                    parity = replace(parity, probe=_probe(net, opset, pipeline, emitted.path))
+                _refuse_unlike(net, parity)
+                golden = _golden(net, cases[0], parity)
+            made = contract.manifest(
+                net, weights_sha256=examined.sha256, golden=golden, measure=MEASURE, bound=BOUND, verified=verify
+            )
+            emitted.add(contract.metadata(made))
+            size, sha256 = emitted.size_bytes, emitted.sha256()
     folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
     built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity)
     with replacing(built.record_path) as file:
@@ -134,9 +131,8 @@ def build(
 
 
 def _golden(net: Graph, case: Case, parity: Parity) -> Golden:
-    batch = next((i.type.batch for i in net.inputs if isinstance(i.type.batch, int)), 1)
     spreads = {each.output: each.spread for each in parity.agreements}
-    return contract.golden(SEED, case.feed, case.answers, spreads, batch)
+    return contract.golden(SEED, case.feed, case.answers, spreads, prescribed(net, case.sizes) or 1)
 
 
 def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
@@ -148,6 +144,7 @@ def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path
         return measure(path, net, weights, reference(net, weights))
     finally:
         path.unlink(missing_ok=True)
+        onnx.remove_data(path)
 
 
 def _refuse_unbuilt(net: Graph) -> None:

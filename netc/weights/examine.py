@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
-from typing import NamedTuple
+from threading import Event
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -79,3 +82,23 @@ def refuse_unsound(names: tuple[str, ...], prefix: str = "") -> None:
         f"{prefix}a NaN or an infinity stands in {', '.join(names[:SHOWN])}{more}",
         help="the training diverged, or a number is beyond f32; --allow-nonfinite takes them as they are",
     )
+
+
+class Examining:
+    """The examination of weights in a second thread, while others read them; leaving the block ends it."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._stopped = Event()
+        self._thread = ThreadPoolExecutor(1, "netc-examine")
+        self._examined = self._thread.submit(examine, weights, self._stopped.is_set)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stopped.set()
+        self._thread.shutdown()
+
+    def result(self) -> Examined:
+        """What was found, as soon as it is. Raises: as `examine` does."""
+        return self._examined.result()
