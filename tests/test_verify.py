@@ -17,6 +17,7 @@ import onnx
 import pytest
 import torch
 
+import netc_runtime
 from netc import api
 from netc import weights as stored
 from netc.backends import onnx as backend
@@ -492,7 +493,80 @@ def test_the_bound_is_the_callers(tmp_path: Path) -> None:
 def test_a_large_value_makes_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(small())
     (case,) = reference(graph, randomised(graph))
-    parts = getattr(measured, "_parts")  # noqa: B009
-    assert [(p.start, p.stop) for p in parts(graph, case, None)] == [(0, 1), (1, 8), (3, 5)]
+
+    def parts() -> list[tuple[int, int]]:
+        found = [batch.inputs["image"] for batch in measured.batches(graph, case)]
+        return [(each.start, each.stop) for each in found]
+
+    assert parts() == [(0, 1), (1, 8), (3, 5)]
     monkeypatch.setattr(measured, "LARGEST", 6 * 12 * 12 * 3)  # three examples of the first layer's
-    assert [(p.start, p.stop) for p in parts(graph, case, None)] == [(0, 1), (1, 4), (4, 7), (7, 8)]
+    assert parts() == [(0, 1), (1, 4), (4, 7), (7, 10)]
+
+
+def two_batches(left: int | str, right: int | str, side: int | str = 6) -> Net:
+    net = Net("Two", left=(left, 3, 6, 6), right=(right, 2, side, side))
+    net("conv", "left", label="a", c=4, k=3)
+    net("conv", "right", label="b", c=4, k=3)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "counts"),
+    [
+        (3, 5, {"left": 9, "right": 15}),  # three rounds, so that the left one has 8 at least
+        (4, "N", {"left": 8, "right": 8}),
+        ("N", "M", {"left": 8, "right": 8}),
+        (1, 20, {"left": 8, "right": 160}),
+    ],
+)
+def test_batches_that_differ_go_in_together(
+    left: int | str, right: int | str, counts: dict[str, int], tmp_path: Path
+) -> None:
+    graph = two_batches(left, right).graph(x="a", y="b")
+    weights = randomised(graph)
+    (case,) = reference(graph, weights)
+    assert {name: len(array) for name, array in case.feed.items()} == counts
+    assert {name: len(array) for name, array in case.answers.items()} == dict(zip("xy", counts.values(), strict=True))
+    path = tmp_path / "a.onnx"
+    found = build(graph, weights, path).parity
+    assert found is not None
+    assert found.passed
+    assert netc_runtime.load(path, device="cpu").check().samples > 0  # the golden example has their shapes
+
+
+def test_a_batch_tied_to_a_side_is_verified_at_two_sizes(tmp_path: Path) -> None:
+    graph = two_batches("N", "M", "N").graph(x="a", y="b")
+    weights = randomised(graph)
+    cases = reference(graph, weights)
+    # N is the left one's batch and the right one's sides; M follows the one batch that is known.
+    assert [case.sizes for case in cases] == [{"N": 8}, {"N": 9}]
+    assert [case.feed["left"].shape[0] for case in cases] == [8, 9]
+    assert [case.feed["right"].shape for case in cases] == [(8, 2, 8, 8), (9, 2, 9, 9)]
+    path = tmp_path / "a.onnx"
+    found = build(graph, weights, path).parity
+    assert found is not None
+    assert found.passed
+    assert netc_runtime.load(path, device="cpu").check().samples > 0
+
+
+def test_a_wrong_second_output_fails_whatever_its_batch(tmp_path: Path) -> None:
+    net = two_batches(2, 5)
+    net("avgpool", "b", label="c", k=3, stride=1, pad=1)
+    graph = net.graph(x="a", y="c")
+    with pytest.raises(Fault) as caught:
+        build(mutated(graph, "avgpool", Padded), randomised(graph), tmp_path / "a.onnx")
+    assert "output y" in caught.value.message
+
+
+def test_real_inputs_of_other_batches_go_in_whole_ones(tmp_path: Path) -> None:
+    graph = two_batches(2, 3).graph(x="a", y="b")
+    random = np.random.RandomState(1)
+    data = {
+        name: random.uniform(-1, 1, shape).astype(np.float32)
+        for name, shape in (("left", (5, 3, 6, 6)), ("right", (7, 2, 6, 6)))
+    }
+    cases = reference(graph, randomised(graph), data=data)
+    assert {name: len(array) for name, array in cases[1].feed.items()} == {"left": 4, "right": 6}  # two rounds
+    with pytest.raises(Fault, match="another number of examples") as caught:
+        reference(graph, randomised(graph), data={**data, "left": data["left"][:2]})
+    assert caught.value.code == "N432"

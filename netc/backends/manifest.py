@@ -61,23 +61,24 @@ def golden(
     feed: Mapping[str, npt.NDArray[np.float32]],
     answers: Mapping[str, npt.NDArray[np.float64]],
     spreads: Mapping[str, float],
-    count: int,
+    count: int | Mapping[str, int],
 ) -> Golden:
     """A golden example: the first `count` of a seeded feed, and up to 64 elements of each answer, evenly spaced.
 
-    Values have 6 significant digits. The tolerance is a thousandth of the largest spread, or of the largest value where
-    no spread is known.
+    Where the batches of a net differ, `count` is by input and output. Values have 6 significant digits. The tolerance
+    is a thousandth of the largest spread, or of the largest value where no spread is known.
     """
+    counts = count if isinstance(count, Mapping) else dict.fromkeys([*feed, *answers], count)
     samples: dict[str, tuple[tuple[int, float], ...]] = {}
     largest = 0.0
     for name, answer in answers.items():
-        flat = answer[:count].reshape(-1)
+        flat = answer[: counts[name]].reshape(-1)
         places = np.linspace(0, flat.size - 1, min(SAMPLES, flat.size)).round().astype(np.int64)
         samples[name] = tuple((int(at), float(f"{flat[at]:.6g}")) for at in places)
         largest = max(largest, float(np.abs(flat).max()))
     scale = max(spreads.values(), default=0.0) or largest or 1.0
     tolerance = float(f"{TOLERANCE * scale + 1e-6 * largest:.2g}")
-    shapes = {name: (count, *array.shape[1:]) for name, array in feed.items()}
+    shapes = {name: (counts[name], *array.shape[1:]) for name, array in feed.items()}
     return Golden(seed, shapes, samples, tolerance)
 
 

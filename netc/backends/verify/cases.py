@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from netc.backends.verify.batches import prescribed
 from netc.backends.verify.figures import Floats
-from netc.backends.verify.sizes import admitted, bound, fixed_batch, names, shape, sizes
+from netc.backends.verify.sizes import admitted, shape, sides, sizes
 from netc.diagnostic import Fault
-from netc.graph import Graph
+from netc.graph import Graph, Input
 from netc.weights import Array, Weights
 from netc_runtime.golden import golden_input
 
@@ -30,12 +31,18 @@ class Case:
     answers: Mapping[str, Floats]
 
 
+class Feed(NamedTuple):
+    """Inputs of one size by name, and the numbers of the symbols of their sides."""
+
+    origin: Literal["seeded", "data"]
+    sizes: Mapping[str, int]
+    arrays: Mapping[str, Array]
+
+
 def reference(
     graph: Graph,
     weights: Weights,
     *,
-    samples: int = SAMPLES,
-    every_size: bool = True,
     seed: int = SEED,
     data: Array | Mapping[str, Array] | None = None,
 ) -> list[Case]:
@@ -45,48 +52,57 @@ def reference(
 
     Raises: Fault N431 where no sizes can be found, N432 for data that is not the net's input.
     """
-    batch = fixed_batch(graph)
-    count = samples if batch is None else -(-samples // batch) * batch
-    found = sizes(graph)
-    feeds: list[tuple[Literal["seeded", "data"], Mapping[str, int], dict[str, Array]]] = []
-    for each in found if every_size else found[:1]:
-        feed = {i.name: golden_input(seed + n, shape(i, count, each)) for n, i in enumerate(graph.inputs)}
-        feeds.append(("seeded", each, feed))
-    if data is not None:
-        feeds.append(("data", *_given(graph, data, batch)))
+    tried = feeds(graph, seed=seed, data=data)
     from netc.backends.verify.network import answers, network
 
     exact = network(graph, weights, np.float64)
-    return [Case(origin, each, feed, answers(graph, exact, feed, np.float64)) for origin, each, feed in feeds]
+    return [Case(*each, answers(graph, exact, each.arrays, np.float64)) for each in tried]
 
 
-def _given(
-    graph: Graph, data: Array | Mapping[str, Array], batch: int | None
-) -> tuple[Mapping[str, int], dict[str, Array]]:
+def feeds(graph: Graph, *, seed: int = SEED, data: Array | Mapping[str, Array] | None = None) -> list[Feed]:
+    """The inputs that a net is verified on. Raises: Fault as `reference` does."""
+    found: list[Feed] = []
+    for each in sizes(graph):
+        whole = prescribed(graph, each)
+        counts = dict.fromkeys((i.name for i in graph.inputs), SAMPLES)
+        if whole is not None:
+            times = -(-SAMPLES // min(whole[i.name] for i in graph.inputs))
+            counts = {i.name: times * whole[i.name] for i in graph.inputs}
+        feed = {i.name: golden_input(seed + n, shape(i, counts[i.name], each)) for n, i in enumerate(graph.inputs)}
+        found.append(Feed("seeded", each, feed))
+    if data is not None:
+        found.append(_given(graph, data))
+    return found
+
+
+def _given(graph: Graph, data: Array | Mapping[str, Array]) -> Feed:
     arrays = data if isinstance(data, Mapping) else {graph.inputs[0].name: data}
     if set(arrays) != {i.name for i in graph.inputs}:
         wanted = ", ".join(i.name for i in graph.inputs)
         raise Fault("N432", f"the data to verify on is for {', '.join(arrays)}, and the net's inputs are {wanted}")
-    found: dict[str, int] = {}
-    feed: dict[str, Array] = {}
-    for tensor in graph.inputs:
-        array = np.asarray(arrays[tensor.name])
-        words = f"the data to verify on is {array.dtype}{list(array.shape)} for {tensor.name}"
-        dims = tensor.type.dims[1:]
-        fits = array.ndim == len(dims) + 1 and all(
-            not isinstance(side, int) or side == size for side, size in zip(dims, array.shape[1:], strict=True)
-        )
-        if not fits or array.dtype.kind != "f" or not array.size:
-            raise Fault("N432", f"{words}, expected float32{tensor.type}", help="give tensors, after the recipe")
-        if not np.isfinite(array).all():
-            raise Fault("N432", f"{words}, and holds a NaN or an infinity")
-        whole = len(array) if batch is None else len(array) // batch * batch
-        if not whole:
-            raise Fault("N432", f"{words}, fewer than one batch of {batch}")
-        feed[tensor.name] = np.ascontiguousarray(array[:whole], np.float32)
-        found |= {n: s for n, s in bound(tensor, array.shape).items() if n not in names(tensor.type.batch)}
-    if len({len(array) for array in feed.values()}) > 1:
-        raise Fault("N432", "the data to verify on has another number of examples for each input")
+    feed = {i.name: _checked(i, np.asarray(arrays[i.name])) for i in graph.inputs}
+    found = sides(graph, feed)
     if not admitted(graph, found):
         raise Fault("N432", f"the data to verify on has sizes that a `require` of {graph.name} refuses: {found}")
-    return found, feed
+    whole = prescribed(graph, found) or dict.fromkeys(feed, 1)
+    counts = {name: len(array) // whole[name] for name, array in feed.items()}
+    for name, count in counts.items():
+        if not count:
+            words = f"{len(feed[name])} examples for {name}, fewer than one batch of {whole[name]}"
+            raise Fault("N432", f"the data to verify on has {words}")
+    if len(set(counts.values())) > 1:
+        raise Fault("N432", "the data to verify on has another number of examples for each input")
+    return Feed("data", found, {name: array[: counts[name] * whole[name]] for name, array in feed.items()})
+
+
+def _checked(tensor: Input, array: Array) -> Array:
+    words = f"the data to verify on is {array.dtype}{list(array.shape)} for {tensor.name}"
+    dims = tensor.type.dims[1:]
+    fits = array.ndim == len(dims) + 1 and all(
+        not isinstance(side, int) or side == size for side, size in zip(dims, array.shape[1:], strict=True)
+    )
+    if not fits or array.dtype.kind != "f" or not array.size:
+        raise Fault("N432", f"{words}, expected float32{tensor.type}", help="give tensors, after the recipe")
+    if not np.isfinite(array).all():
+        raise Fault("N432", f"{words}, and holds a NaN or an infinity")
+    return np.ascontiguousarray(array, np.float32)

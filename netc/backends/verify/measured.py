@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 
+from netc.backends.verify.batches import Batch, alike, prescribed, rounds
 from netc.backends.verify.cases import BATCHES, SAMPLES, Case
 from netc.backends.verify.figures import BOUND, Agreement, Parity, distance, spread
 from netc.backends.verify.session import open_session
-from netc.backends.verify.sizes import fixed_batch, largest
+from netc.backends.verify.sizes import largest
 from netc.graph import Graph
 from netc.weights import Weights
 
@@ -36,16 +37,15 @@ def verify(
     Raises: Fault N433 where ONNX Runtime cannot load or run the file.
     """
     run = open_session(path, graph)
-    batch = fixed_batch(graph)
     names = [output.name for output in graph.outputs]
     seeded = dict.fromkeys(names, 0.0)
     found: list[Agreement] = []
     for case in cases:
         far = dict.fromkeys(names, 0.0)
-        for part in _parts(graph, case, batch):
-            answers = run({name: array[part] for name, array in case.feed.items()})
+        for batch in batches(graph, case):
+            answers = run({name: case.feed[name][part] for name, part in batch.inputs.items()})
             for name, ours in zip(names, answers, strict=True):
-                far[name] = max(far[name], distance(ours, case.answers[name][part]))
+                far[name] = max(far[name], distance(ours, case.answers[name][batch.outputs[name]]))
         each = [replace(_agreement(name, case, far[name], seeded[name]), bound=bound) for name in names]
         if any(bound < agreement.figure < inf for agreement in each):
             yardstick = own(case) if own is not None else float32(graph, weights, case)
@@ -82,12 +82,15 @@ def float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
     return {name: distance(answer, case.answers[name]) for name, answer in answers.items()}
 
 
-def _parts(graph: Graph, case: Case, batch: int | None) -> Iterable[slice]:
+def batches(graph: Graph, case: Case) -> list[Batch]:
+    """A case's examples as they go through the file: whole batches where one is prescribed, else of 1, 7 and 2."""
+    whole = prescribed(graph, case.sizes)
+    if whole is not None:
+        return rounds(graph, case.feed, whole)
     count = len(next(iter(case.feed.values())))
-    if batch is not None:
-        return [slice(i, i + batch) for i in range(0, count, batch)]
     most = max(1, LARGEST // largest(graph, case.feed))
     if case.origin == "seeded" and count == SAMPLES and most >= 7:
-        return BATCHES
+        return [alike(graph, part) for part in BATCHES]
     few = min(7, most)
-    return [slice(0, 1), *(slice(i, min(i + few, count)) for i in range(1, count, few))]
+    starts = range(1, count, few)
+    return [alike(graph, part) for part in (slice(0, 1), *(slice(start, start + few) for start in starts))]

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from netc.backends.torch import as_tensor, module
+from netc.backends.verify.batches import alike, prescribed, rounds
 from netc.backends.verify.float64 import convolve_wisely
-from netc.backends.verify.sizes import fixed_batch, largest
+from netc.backends.verify.sizes import largest, sides
 from netc.graph import Graph
 from netc.weights import Array, Weights
 
@@ -35,13 +36,16 @@ def network(graph: Graph, weights: Weights, kind: Float) -> torch.nn.Module:
 
 def answers(graph: Graph, network: torch.nn.Module, feed: Mapping[str, Array], kind: Float) -> dict[str, Array]:
     """What a network answers, by output, a few examples at a time."""
-    batch = fixed_batch(graph)
-    step = max(1, LARGEST // largest(graph, feed)) if batch is None else batch
     count = len(next(iter(feed.values())))
+    step = max(1, LARGEST // largest(graph, feed))
+    batches = [alike(graph, slice(start, start + step)) for start in range(0, count, step)]
+    whole = prescribed(graph, sides(graph, feed))
+    if whole is not None:
+        batches = rounds(graph, feed, whole)
     parts: dict[str, list[Array]] = {output.name: [] for output in graph.outputs}
     with torch.inference_mode():
-        for start in range(0, count, step):
-            tensors = [as_tensor(feed[i.name][start : start + step].astype(kind)) for i in graph.inputs]
+        for batch in batches:
+            tensors = [as_tensor(feed[i.name][batch.inputs[i.name]].astype(kind)) for i in graph.inputs]
             answer: Any = network(*tensors)
             if not isinstance(answer, dict):
                 answer = {graph.outputs[0].name: answer}

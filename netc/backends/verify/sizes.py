@@ -1,8 +1,8 @@
-"""The sizes that a net is verified at: of its symbols, two that the spec admits; of its batch, whole ones."""
+"""The sizes that a net is verified at: two that the spec admits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice, product
 from math import inf, prod
 
@@ -14,6 +14,7 @@ from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import ManifestError, evaluate
 
 SIDE = 64  # symbolic sides are verified from here on, or from where the spec admits them
+EXAMPLES = 8  # and a side that is the batch as well from here on
 
 
 def sizes(graph: Graph) -> list[dict[str, int]]:
@@ -27,7 +28,8 @@ def sizes(graph: Graph) -> list[dict[str, int]]:
             symbols |= names(side)
     if not symbols:
         return [{}]
-    choices = [_choices(symbol) for symbol in symbols.values()]
+    batches = {name for tensor in graph.inputs for name in names(tensor.type.batch)}
+    choices = [_choices(symbol, EXAMPLES if name in batches else SIDE) for name, symbol in symbols.items()]
     shifted = ([c[(n + step) % len(c)] for n, c in enumerate(choices)] for step in range(8))
     rest = islice(product(*choices), 20_000)
     found: list[dict[str, int]] = []
@@ -52,15 +54,15 @@ def admitted(graph: Graph, sizes: Mapping[str, int]) -> bool:
         return False
 
 
-def bound(tensor: Input, shape: Sequence[int]) -> dict[str, int]:
-    """The numbers that a shape gives an input's symbols: an input's side is a number or a plain symbol."""
-    pairs = zip(tensor.type.dims, shape, strict=True)
+def sides(graph: Graph, feed: Mapping[str, Array]) -> dict[str, int]:
+    """The numbers that a feed gives the symbols of the inputs' sides: a side is a number or a plain symbol."""
+    pairs = ((s, n) for i in graph.inputs for s, n in zip(i.type.sides, feed[i.name].shape[2:], strict=True))
     return {name: size for side, size in pairs for name in names(side)}
 
 
 def largest(graph: Graph, feed: Mapping[str, Array]) -> int:
     """Elements of one example of the largest value that a feed makes."""
-    numbers = {name: size for i in graph.inputs for name, size in bound(i, feed[i.name].shape).items()}
+    numbers = sides(graph, feed)
     return max((prod(at(side, numbers) for side in node.type.dims[1:]) for node in graph.nodes), default=1)
 
 
@@ -69,26 +71,15 @@ def names(side: Side) -> Mapping[str, Symbol]:
     return {} if isinstance(side, int) else side.symbols()
 
 
-def fixed_batch(graph: Graph) -> int | None:
-    """A fixed batch, or None where it is a symbol. Raises: Fault N431 where the inputs' differ, or tie with a side."""
-    found = {i.type.batch for i in graph.inputs if isinstance(i.type.batch, int)}
-    tied = {n for i in graph.inputs for n in names(i.type.batch)} & {
-        n for i in graph.inputs for s in i.type.sides for n in names(s)
-    }
-    if len(found) > 1 or tied:
-        raise Fault("N431", f"{graph.name}: inputs whose batches differ, or tie with a side, cannot be verified yet")
-    return found.pop() if found else None
-
-
 def shape(tensor: Input, count: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """An input's shape at given sizes, with `count` examples."""
     return (count, *(at(side, sizes) for side in tensor.type.dims[1:]))
 
 
-def _choices(symbol: Symbol) -> list[int]:
+def _choices(symbol: Symbol, least: int) -> list[int]:
     step = symbol.divisor
     first = -(-max(symbol.low, 1) // step) * step
-    start = max(first, -(-SIDE // step) * step)
+    start = max(first, -(-least // step) * step)
     most = inf if symbol.high is None else symbol.high
     large = [n for n in range(start, start + 32 * step, step) if n <= most]
     small = [n for n in range(first, first + 32 * step, step) if n <= most and n not in large]
