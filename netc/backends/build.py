@@ -18,7 +18,6 @@ from netc.backends import onnx
 from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, kaiming, reference
 from netc.backends.verify import verify as measure
 from netc.backends.verify.batches import prescribed
-from netc.backends.verify.batches import prescribed
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.ops.bn import Bn
