@@ -87,6 +87,38 @@ class Parity:
         return found
 
 
+def agreement(
+    output: str,
+    origin: str,
+    sizes: Mapping[str, int],
+    answers: Floats,
+    far: float,
+    seeded: float = 0.0,
+    bound: float = BOUND,
+    *,
+    reference: str = "float64 torch",
+    other: str = "ONNX Runtime",
+) -> Agreement:
+    """The agreement of an output whose largest difference from the reference's answers is `far`.
+
+    `seeded` is the spread for a single example, which has none of its own; the others name what is compared.
+    """
+    v = spread(answers) if len(answers) > 1 else seeded
+
+    def nothing(reason: str) -> Agreement:
+        return Agreement(output, origin, sizes, inf, v, reason=reason, bound=bound)
+
+    if not np.isfinite(answers).all():
+        return nothing(f"{reference} itself answers with a NaN or an infinity: the weights are not usable")
+    largest = float(np.abs(answers).max(initial=0.0))
+    if v <= 1e-12 * largest:
+        # Not a division by nearly zero: such an output says nothing about the layers before it.
+        return nothing("the output does not depend on the input, so nothing can be measured (a layer of zeros?)")
+    if far == inf:
+        return nothing(f"{other} answers with a NaN, an infinity, or another shape")
+    return Agreement(output, origin, sizes, far / v, v, rounding=1e-5 * largest / v, bound=bound)
+
+
 def spread(answers: Floats) -> float:
     """V: the root mean square, over examples and elements, of the answers minus their mean over the examples."""
     apart: Floats = answers - answers.mean(axis=0)

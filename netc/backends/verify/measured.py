@@ -11,7 +11,7 @@ import numpy as np
 
 from netc.backends.verify.batches import Batch, alike, prescribed, rounds
 from netc.backends.verify.cases import BATCHES, SAMPLES, Case
-from netc.backends.verify.figures import BOUND, Agreement, Parity, distance, spread
+from netc.backends.verify.figures import BOUND, Agreement, Parity, agreement, distance
 from netc.backends.verify.session import open_session
 from netc.backends.verify.sizes import largest
 from netc.graph import Graph
@@ -46,31 +46,17 @@ def verify(
             answers = run({name: case.feed[name][part] for name, part in batch.inputs.items()})
             for name, ours in zip(names, answers, strict=True):
                 far[name] = max(far[name], distance(ours, case.answers[name][batch.outputs[name]]))
-        each = [replace(_agreement(name, case, far[name], seeded[name]), bound=bound) for name in names]
-        if any(bound < agreement.figure < inf for agreement in each):
+        each = [
+            agreement(name, case.origin, case.sizes, case.answers[name], far[name], seeded[name], bound)
+            for name in names
+        ]
+        if any(bound < one.figure < inf for one in each):
             yardstick = own(case) if own is not None else float32(graph, weights, case)
             each = [replace(a, own=yardstick[a.output] / a.spread) if a.figure < inf else a for a in each]
-        for agreement in each:
-            seeded[agreement.output] = seeded[agreement.output] or agreement.spread
+        for one in each:
+            seeded[one.output] = seeded[one.output] or one.spread
         found += each
     return Parity(tuple(found), bound=bound)
-
-
-def _agreement(name: str, case: Case, far: float, seeded: float) -> Agreement:
-    answers = case.answers[name]
-    v = spread(answers) if len(answers) > 1 else seeded
-
-    def nothing(reason: str) -> Agreement:
-        return Agreement(name, case.origin, case.sizes, inf, v, reason=reason)
-
-    if not np.isfinite(answers).all():
-        return nothing("float64 torch itself answers with a NaN or an infinity: the weights are not usable")
-    if v <= 1e-12 * np.abs(answers).max(initial=0.0):
-        # Not a division by nearly zero: such an output says nothing about the layers before it.
-        return nothing("the output does not depend on the input, so nothing can be measured (a layer of zeros?)")
-    if far == inf:
-        return nothing("ONNX Runtime answers with a NaN, an infinity, or another shape")
-    return Agreement(name, case.origin, case.sizes, far / v, v, rounding=1e-5 * float(np.abs(answers).max()) / v)
 
 
 def float32(graph: Graph, weights: Weights, case: Case) -> dict[str, float]:
