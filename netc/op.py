@@ -62,7 +62,8 @@ class Param(NamedTuple):
 
     shape: tuple[int, ...]
     learned: bool = True
-    dtype: Literal["f32", "i64"] = "f32"
+    dtype: Literal["f32", "i64", "f16", "bf16"] = "f32"
+    """A half is a file's own: a layer's rule asks for f32 or i64."""
 
     @property
     def size(self) -> int:
@@ -196,8 +197,8 @@ class OnnxGraph(Protocol):
         """A constant 1-D int64 tensor."""
         ...
 
-    def floats(self, values: Sequence[float] | float) -> str:
-        """A constant float32 tensor: 1-D, or 0-D for a number."""
+    def floats(self, values: Sequence[float] | float, shape: Sequence[int] | None = None) -> str:
+        """A constant float32 tensor: of the `shape` given, else 1-D, or 0-D for a number."""
         ...
 
 
@@ -223,6 +224,8 @@ class Layer(BaseModel):
     """What torch keeps for the backward pass: all that enters, what leaves, both or nothing. `kept` may say more."""
     opset: ClassVar[int] = 17
     """The lowest ONNX opset the lowering needs."""
+    single: ClassVar[bool] = False
+    """Whether a file in half precision computes the layer in f32: its sums or squares need the digits or the reach."""
     foreign: ClassVar[Mapping[str, str]] = {}
     """Argument names that other frameworks use: a field's name (a plain renaming), else the sentence to answer with."""
     examples: ClassVar[Sequence[tuple[Mapping[str, object], Sequence[tuple[int, ...]]]]] = ()

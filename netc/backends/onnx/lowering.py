@@ -190,9 +190,10 @@ class _Recorder:
         """As `netc.op.OnnxGraph` says."""
         return self._constants.name(np.array(values, "<i8").reshape(-1))
 
-    def floats(self, values: Sequence[float] | float) -> str:
+    def floats(self, values: Sequence[float] | float, shape: Sequence[int] | None = None) -> str:
         """As `netc.op.OnnxGraph` says."""
-        return self._constants.name(np.array(values, "<f4"))
+        array = np.array(values, "<f4")
+        return self._constants.name(array if shape is None else array.reshape(shape))
 
 
 def lowering(node: Node, types: Sequence[TensorType], opset: int, constants: Constants) -> Lowering:
