@@ -149,13 +149,22 @@ class Graph:
 
     def parameters(self) -> Iterator[tuple[str, Param]]:
         """Every tensor of the net, shared ones once, as `(state_dict name, Param)` in `state_dict` order."""
+        return iter(self._parameters)
+
+    @cached_property
+    def _parameters(self) -> tuple[tuple[str, Param], ...]:
+        found: list[tuple[str, Param]] = []
         seen: set[str] = set()
+        asked: dict[tuple[int, tuple[TensorType, ...]], Mapping[str, Param]] = {}
         for node in self.nodes:
             if node.weights in seen:
                 continue
             seen.add(node.weights)
-            for name, param in node.op.params(*self.operands(node)).items():
-                yield f"{node.weights}.{name}" if name else node.weights, param
+            key = (id(node.op), self.operands(node))
+            if key not in asked:
+                asked[key] = node.op.params(*key[1])
+            found += [(f"{node.weights}.{name}" if name else node.weights, p) for name, p in asked[key].items()]
+        return tuple(found)
 
     def params(self, *, train: bool = False) -> int:
         """Learned numbers: of the deployed net, or with `train` of the heads that only training needs as well."""

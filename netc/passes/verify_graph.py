@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from netc.graph import Graph
+from collections.abc import Mapping
+
+from netc.graph import Graph, Node
+from netc.op import Param
+from netc.tensor import TensorType
 
 
 def verify_graph(graph: Graph, after: str = "") -> None:
@@ -15,21 +19,24 @@ def verify_graph(graph: Graph, after: str = "") -> None:
     types = {i.name: i.type for i in graph.inputs}
     assert len(types) == len(graph.inputs), f"{graph.name}: two inputs have one name{said}"
     shapes: dict[str, object] = {}
+    asked: dict[tuple[int, tuple[TensorType, ...]], tuple[TensorType, Mapping[str, Param]]] = {}
     for index, node in enumerate(graph.nodes):
-        at = f"{node.name} at {node.where}{said}"
-        assert node.name not in types, f"{at}: the name is taken"
+        assert node.name not in types, f"{_at(node)}{said}: the name is taken"
         for name in node.inputs:
-            assert name in types, f"{at}: reads {name}, which nothing before it makes"
-        operands = tuple(types[name] for name in node.inputs)
-        inferred = node.op.infer(*operands)
-        assert inferred == node.type, f"{at}: is {node.type}, and its rule says {inferred}"
-        params = node.op.params(*operands)
+            assert name in types, f"{_at(node)}{said}: reads {name}, which nothing before it makes"
+        key = id(node.op), tuple([types[name] for name in node.inputs])
+        if key not in asked:
+            asked[key] = node.op.infer(*key[1]), node.op.params(*key[1])
+        inferred, params = asked[key]
+        assert inferred == node.type, f"{_at(node)}{said}: is {node.type}, and its rule says {inferred}"
         if params:
             assert shapes.setdefault(node.weights, params) == params, (
-                f"{at}: does not fit the weights of {node.weights}"
+                f"{_at(node)}{said}: does not fit the weights of {node.weights}"
             )
         region = graph.regions[node.region]
-        assert region.start <= index < region.stop, f"{at}: lies outside its region {region.name or graph.name}"
+        assert region.start <= index < region.stop, (
+            f"{_at(node)}{said}: lies outside its region {region.name or graph.name}"
+        )
         types[node.name] = node.type
     for index, region in enumerate(graph.regions):
         around = graph.regions[region.parent] if index else region
@@ -39,3 +46,7 @@ def verify_graph(graph: Graph, after: str = "") -> None:
         assert output.value in types, f"output {output.name}: reads {output.value}, which does not exist{said}"
         found = types[output.value]
         assert found == output.type, f"output {output.name}: is {output.type}, and {output.value} is {found}{said}"
+
+
+def _at(node: Node) -> str:
+    return f"{node.name} at {node.where}"

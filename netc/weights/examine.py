@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from math import isfinite
 from threading import Event
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from netc.diagnostic import Fault
-from netc.weights.tensors import PIECE, Array, Weights, described, maker, pieces
+from netc.weights.tensors import Array, Made, Weights, cut, maker
 
 SHOWN = 20  # names in one message
+SMALL = 4096  # bytes; less than that is hashed together with what follows
 
 
 class Examined(NamedTuple):
@@ -37,39 +39,44 @@ def examine(weights: Weights, stopped: Callable[[], bool] = lambda: False) -> Ex
     Raises: as reading the weights does.
     """
     total = hashlib.sha256()
-    waiting = bytearray()  # small tensors are hashed together: a call for each would take longer
+    waiting = bytearray()
     unsound: list[str] = []
-    for name in sorted(weights):
-        shape, dtype = described(weights, name)
-        waiting += json.dumps([name, dtype.newbyteorder("<").str, shape]).encode()
-        sound = True
-        for piece in pieces(maker(weights, name)):
-            if stopped():
-                return Examined(total.hexdigest(), tuple(unsound))
-            if piece.nbytes < PIECE:
-                waiting += piece.data
-            else:
-                total.update(waiting)
-                waiting.clear()
-                total.update(piece.data)
-            sound = sound and finite(piece)
-        if not sound:
-            unsound.append(name)
-        if len(waiting) > 2 * PIECE:
-            total.update(waiting)
-            waiting.clear()
+    with np.errstate(all="ignore"):
+        for name in sorted(weights):
+            make = maker(weights, name)
+            tensor = make if isinstance(make, Made) else make()
+            waiting += f"{json.dumps(name)} {_word(tensor.dtype)} {list(tensor.shape)}\n".encode()
+            sound = True
+            for piece in tensor.pieces() if isinstance(tensor, Made) else cut(tensor):
+                if stopped():
+                    return Examined(total.hexdigest(), tuple(unsound))
+                if piece.nbytes < SMALL:
+                    waiting += piece.data
+                else:
+                    total.update(waiting)
+                    waiting.clear()
+                    total.update(piece.data)
+                sound = sound and _finite(piece)
+            if not sound:
+                unsound.append(name)
     total.update(waiting)
     return Examined(total.hexdigest(), tuple(unsound))
 
 
+@lru_cache
+def _word(dtype: np.dtype[Any]) -> str:
+    return dtype.newbyteorder("<").str
+
+
 def finite(array: Array) -> bool:
     """Whether every element is a number."""
-    if array.dtype.kind != "f":
-        return True
     with np.errstate(all="ignore"):
-        total = np.add.reduce(array, axis=None)
+        return _finite(array)
+
+
+def _finite(array: Array) -> bool:
     # A NaN or an infinity leaves its mark in the sum; numbers may overflow there.
-    return isfinite(total) or bool(np.isfinite(array).all())
+    return array.dtype.kind != "f" or isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
 
 
 def refuse_unsound(names: tuple[str, ...], prefix: str = "") -> None:

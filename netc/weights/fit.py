@@ -22,6 +22,7 @@ COUNTER = "num_batches_tracked"  # torch counts training steps there; nothing co
 SHOWN = 20  # mismatches in one message
 LOOKED_AT = 1000  # names among which the nearest is sought
 _KINDS = {"f32": np.dtype(np.float32), "i64": np.dtype(np.int64)}
+_NAMES = {word: kind.name for word, kind in _KINDS.items()}  # numpy's own, which it makes anew each time
 _WIDENED = {
     "f32": {"float16", "bfloat16", "float64"},
     "i64": {"int8", "int16", "int32", "uint8", "uint16", "uint32"},
@@ -96,7 +97,7 @@ def fit(
         raise Fault("N401", f"{prefix}{tensors} not fit {graph.name}:{listed}{more}", help=renamed)
     weights = Lazy(
         {
-            name: _as(found[name], _KINDS[param.dtype])
+            name: _as(found[name], param.dtype)
             if name in found
             else functools.partial(np.zeros, param.shape, _KINDS[param.dtype])  # a counter
             for name, param in expected.items()
@@ -111,9 +112,10 @@ def _finite(weights: Weights, name: str) -> bool:
     return all(sound(piece) for piece in pieces(maker(weights, name)))
 
 
-def _as(tensor: Stored, kind: np.dtype[Any]) -> Callable[[], Array]:
-    alike = tensor.dtype == kind.name or (tensor.dtype == "bfloat16" and kind == np.float32)  # which is read as f32
-    return tensor.read if alike else _Converted(tensor, kind)
+def _as(tensor: Stored, dtype: str) -> Callable[[], Array]:
+    if tensor.dtype == _NAMES[dtype] or (tensor.dtype == "bfloat16" and dtype == "f32"):  # which is read as f32
+        return tensor.read
+    return _Converted(tensor, _KINDS[dtype])
 
 
 class _Converted(Made):
@@ -133,7 +135,7 @@ class _Converted(Made):
 def _mismatch(tensor: Stored, param: Param, convert: bool) -> str:
     if tensor.shape != param.shape:
         return f"{shown(tensor.shape)}, expected {shown(param.shape)}"
-    kind = _KINDS[param.dtype].name
+    kind = _NAMES[param.dtype]
     if tensor.dtype == kind or (convert and tensor.dtype in _WIDENED[param.dtype]):
         return ""
     return f"{'a type unknown here' if tensor.dtype.startswith('void') else tensor.dtype}, expected {kind}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from netc.weights.tensors import Array, Weights
+import numpy as np
+
+from netc.weights.tensors import Array, Weights, described, maker
 
 
 class Stored(NamedTuple):
@@ -25,19 +28,30 @@ class Found:
     """What a source holds, by the names it uses, in its order.
 
     `name` is what people call the source, `form` its format. In an `ordered` one, tensors stand as the model that was
-    saved defines them. `notes` are choices that were made on the way here, each a sentence for the user.
+    saved defines them. `notes` are choices that were made on the way here, each a sentence for the user. `places` give
+    a tensor's layer, as a path, and its role there, where the source knows more than the name says.
     """
 
     name: str
     form: str
     tensors: Mapping[str, Stored]
     ordered: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    places: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict[str, tuple[tuple[str, ...], str]])
 
 
 def in_memory(weights: Weights) -> dict[str, Stored]:
-    """Arrays as stored tensors."""
-    return {name: Stored(tuple(a.shape), a.dtype.name, lambda a=a: a) for name, a in weights.items()}
+    """Weights as stored tensors; what is made is not made for this."""
+    found: dict[str, Stored] = {}
+    for name in weights:
+        shape, dtype = described(weights, name)
+        found[name] = Stored(shape, _word(dtype), maker(weights, name))
+    return found
+
+
+@lru_cache
+def _word(dtype: np.dtype[Any]) -> str:
+    return dtype.name
 
 
 def shown(shape: tuple[int, ...]) -> str:

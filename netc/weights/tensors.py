@@ -74,9 +74,12 @@ def maker(weights: Weights, name: str) -> Callable[[], Array]:
 
 def pieces(make: Callable[[], Array], of: int = 1) -> Iterable[Array]:
     """What a maker makes, flat and little end first, piece by piece; as `Made.pieces`."""
-    if isinstance(make, Made):
-        return make.pieces(of)
-    flat, step = little(make()).reshape(-1), step_of(of)
+    return make.pieces(of) if isinstance(make, Made) else cut(make(), of)
+
+
+def cut(array: Array, of: int = 1) -> Iterable[Array]:
+    """An array, flat and little end first, piece by piece; as `Made.pieces`."""
+    flat, step = little(array).reshape(-1), step_of(of)
     if flat.size <= step:
         return (flat,)
     return (flat[at : at + step] for at in range(0, flat.size, step))
