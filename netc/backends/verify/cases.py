@@ -71,38 +71,44 @@ def feeds(graph: Graph, *, seed: int = SEED, data: Array | Mapping[str, Array] |
         feed = {i.name: golden_input(seed + n, shape(i, counts[i.name], each)) for n, i in enumerate(graph.inputs)}
         found.append(Feed("seeded", each, feed))
     if data is not None:
-        found.append(_given(graph, data))
+        found.append(given(graph, data))
     return found
 
 
-def _given(graph: Graph, data: Array | Mapping[str, Array]) -> Feed:
+def given(
+    graph: Graph, data: Array | Mapping[str, Array], *, code: str = "N432", said: str = "the data to verify on"
+) -> Feed:
+    """Arrays after the recipe, one or one for each input, as whole batches; a Fault has this `code` and these words.
+
+    Raises: Fault `code` where they are not the net's inputs.
+    """
     arrays = data if isinstance(data, Mapping) else {graph.inputs[0].name: data}
     if set(arrays) != {i.name for i in graph.inputs}:
         wanted = ", ".join(i.name for i in graph.inputs)
-        raise Fault("N432", f"the data to verify on is for {', '.join(arrays)}, and the net's inputs are {wanted}")
-    feed = {i.name: _checked(i, np.asarray(arrays[i.name])) for i in graph.inputs}
+        raise Fault(code, f"{said} is for {', '.join(arrays)}, and the net's inputs are {wanted}")
+    feed = {i.name: _checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
     found = sides(graph, feed)
     if not admitted(graph, found):
-        raise Fault("N432", f"the data to verify on has sizes that a `require` of {graph.name} refuses: {found}")
+        raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}")
     whole = prescribed(graph, found) or dict.fromkeys(feed, 1)
     counts = {name: len(array) // whole[name] for name, array in feed.items()}
     for name, count in counts.items():
         if not count:
             words = f"{len(feed[name])} examples for {name}, fewer than one batch of {whole[name]}"
-            raise Fault("N432", f"the data to verify on has {words}")
+            raise Fault(code, f"{said} has {words}")
     if len(set(counts.values())) > 1:
-        raise Fault("N432", "the data to verify on has another number of examples for each input")
+        raise Fault(code, f"{said} has another number of examples for each input")
     return Feed("data", found, {name: array[: counts[name] * whole[name]] for name, array in feed.items()})
 
 
-def _checked(tensor: Input, array: Array) -> Array:
-    words = f"the data to verify on is {array.dtype}{list(array.shape)} for {tensor.name}"
+def _checked(tensor: Input, array: Array, code: str, said: str) -> Array:
+    words = f"{said} is {array.dtype}{list(array.shape)} for {tensor.name}"
     dims = tensor.type.dims[1:]
     fits = array.ndim == len(dims) + 1 and all(
         not isinstance(side, int) or side == size for side, size in zip(dims, array.shape[1:], strict=True)
     )
     if not fits or array.dtype.kind != "f" or not array.size:
-        raise Fault("N432", f"{words}, expected float32{tensor.type}", help="give tensors, after the recipe")
+        raise Fault(code, f"{words}, expected float32{tensor.type}", help="give tensors, after the recipe")
     if not np.isfinite(array).all():
-        raise Fault("N432", f"{words}, and holds a NaN or an infinity")
+        raise Fault(code, f"{words}, and holds a NaN or an infinity")
     return np.ascontiguousarray(array, np.float32)
