@@ -171,16 +171,16 @@ def compile(target: str | Path, *, weights: str | Path | Mapping[str, np.ndarray
 
 
 def weights_of(
-    graph: Graph, weights: str | Path | Mapping[str, np.ndarray[Any, Any]]
+    graph: Graph, weights: str | Path | Mapping[str, np.ndarray[Any, Any]], *, finite: bool = True
 ) -> Mapping[str, np.ndarray[Any, Any]]:
     """Weights from a safetensors file or a mapping, checked against the net. Raises Fault N4xx."""
     from netc import weights as stored
 
     if isinstance(weights, str | Path):
-        return stored.load(Path(weights), graph)
+        return stored.load(Path(weights), graph, stored.Reading(nonfinite=not finite))
     import numpy as np
 
-    return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph)
+    return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph, finite=finite)
 
 
 def build(
@@ -193,11 +193,14 @@ def build(
     opset: int | None = None,
     fold: bool = True,
     verify_data: np.ndarray[Any, Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    external_data: bool = False,
 ) -> Built:
     """Compile a net and its weights to an ONNX file with its manifest, verified against float64 torch.
 
-    `init` is a seed for initial weights where none are given. Raises SpecError, Several, and Fault N4xx; a file that
-    fails verification is not left behind, and an older `out` stays as it was.
+    `init` is a seed for initial weights where none are given; `sizes` make numbers of symbols, such as {"H": 512}; with
+    `external_data`, and beyond 2 GiB, weights lie in a file beside `out`. Raises SpecError, Several, and Fault N4xx; a
+    file that fails verification is not left behind, and an older `out` stays as it was.
     """
     graph = load(target)
     from netc.backends.build import build as write
@@ -214,5 +217,15 @@ def build(
         assert init is not None
         tensors = initial(graph, init)
     else:
-        tensors = weights_of(graph, weights)
-    return write(graph, tensors, Path(out), verify=verify, opset=opset, fold=fold, verify_data=verify_data)
+        tensors = weights_of(graph, weights, finite=False)  # which is seen while they are written
+    return write(
+        graph,
+        tensors,
+        Path(out),
+        verify=verify,
+        opset=opset,
+        fold=fold,
+        verify_data=verify_data,
+        sizes=sizes or {},
+        external_data=external_data,
+    )

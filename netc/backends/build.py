@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import isfinite
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from netc import passes
 from netc import weights as stored
 from netc.atomic import replacing
 from netc.backends import manifest as contract
 from netc.backends import onnx
+from netc.backends.built import Built
+from netc.backends.fixed_sizes import fixed
 from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, kaiming, reference
 from netc.backends.verify import verify as measure
 from netc.backends.verify.batches import prescribed
@@ -29,55 +30,6 @@ from netc.weights.tensors import chosen
 from netc_runtime.manifest import Golden
 
 
-@dataclass(frozen=True)
-class Built:
-    """What a build left: the file, what is in it, and how far it lies from float64 torch (None: not measured)."""
-
-    path: Path
-    net: str
-    size_bytes: int
-    sha256: str
-    opset: int
-    nodes: int
-    folded: int
-    parity: Parity | None
-
-    @property
-    def record_path(self) -> Path:
-        """Where the measured figures are: `OUT.onnx.verify.json`."""
-        return self.path.with_name(f"{self.path.name}.verify.json")
-
-    def record(self) -> dict[str, Any]:
-        """The build as JSON values; a figure that does not exist is null."""
-        found: dict[str, Any] = {
-            "schema": 1,
-            "net": self.net,
-            "file": self.path.name,
-            "size_bytes": self.size_bytes,
-            "sha256": self.sha256,
-            "opset": self.opset,
-            "nodes": self.nodes,
-            "folded": self.folded,
-            "verdict": "not verified",
-            "versions": contract.versions(verified=self.parity is not None),
-        }
-        if self.parity is None:
-            return found
-        return {**found, "verdict": "passed", "parity": _measured(self.parity)}
-
-    def lines(self) -> list[str]:
-        """The build for people."""
-        folded = f", {self.folded} batch norms folded" if self.folded else ""
-        said = [f"{self.path}: {self.size_bytes / 2**20:.1f} MiB, opset {self.opset}, {self.nodes} nodes{folded}"]
-        if self.parity is None:
-            return [*said, "not verified"]
-        said.append(f"verified against float64 torch: {_words(self.parity)}")
-        if self.parity.probe is not None:
-            said.append("these weights' output hardly depends on the input, so Kaiming weights were tried as well:")
-            said.append(f"verified against float64 torch: {_words(self.parity.probe)}")
-        return said
-
-
 def build(
     graph: Graph,
     weights: Weights,
@@ -87,29 +39,35 @@ def build(
     opset: int | None = None,
     fold: bool = True,
     verify_data: Array | Mapping[str, Array] | None = None,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+    external_data: bool = False,
+    nonfinite: bool = False,
 ) -> Built:
     """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
 
     Equal arguments give an equal ONNX file. Weights of training heads may be missing. `verify_data` are real inputs to
     verify on too: an array after the recipe, or one for each input. Without `verify` nothing is run: the manifest has
-    no golden example, and torch is not imported.
+    no golden example, and torch is not imported. `sizes` make numbers of symbols. With `external_data`, and beyond
+    2 GiB, weights go to a file beside `out`. With `nonfinite`, NaN and infinities are taken.
 
     Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
-    as weights' `check`, the passes, onnx's `write`, verify's functions and `netc.atomic.replacing` do. Then nothing is
-    left behind, and an older `out` is as it was.
+    as `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, verify's functions and
+    `netc.atomic.replacing` do. Then nothing is left behind, and an older `out` is as it was.
     """
     opset = graph.export.opset if opset is None else opset
     net, _ = deploy(graph, {})
     _refuse_unbuilt(net)
+    net = fixed(net, sizes)
     wanted = {name for name, _ in net.parameters()}
     weights = stored.fitted(chosen(weights, [name for name in weights if name in wanted]), net, finite=False)
     pipeline = [each for each in passes.PIPELINE if each is not deploy and (fold or each is not fold_batch_norm)]
     with Examining(weights) as examining:
         small, small_weights = passes.run(net, weights, pipeline)
         lowered = onnx.lower(small, opset, whole=verify)
-        with onnx.emitting(lowered, small_weights, out) as emitted:
+        with onnx.emitting(lowered, small_weights, out, external_data=external_data) as emitted:
             examined = examining.result()
-            refuse_unsound(examined.unsound)
+            if not nonfinite:
+                refuse_unsound(examined.unsound)
             parity, golden = None, None
             if verify:
                 cases = reference(net, weights, data=verify_data)
@@ -122,9 +80,10 @@ def build(
                 net, weights_sha256=examined.sha256, golden=golden, measure=MEASURE, bound=BOUND, verified=verify
             )
             emitted.add(contract.metadata(made))
+            data = emitted.data.record() if emitted.data is not None else None
             size, sha256 = emitted.size_bytes, emitted.sha256()
     folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
-    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity)
+    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data)
     with replacing(built.record_path) as file:
         file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
     return built
@@ -162,19 +121,6 @@ def _refuse_unbuilt(net: Graph) -> None:
             f"{net.name}: export embed = {unbuilt[0]} is not built yet: the runtime does it, as the manifest says",
             help=f"leave `{unbuilt[0]}` out of `embed`",
         )
-    symbols = net.symbols()
-    if export.dynamic is None:
-        return
-    for name in symbols:
-        if name not in export.dynamic:
-            raise Fault(
-                "N424",
-                f"{net.name}: {name} is not in export dynamic, and a symbol made a number at export is not built yet",
-                help=f"add {name} to `dynamic`, or write a number in the input's type",
-            )
-    for name in export.dynamic:
-        if name not in symbols:
-            raise Fault("N424", f"{net.name}: export dynamic names {name}, which is no symbol of an input")
 
 
 def _refuse_unlike(net: Graph, parity: Parity) -> None:
@@ -192,34 +138,3 @@ def _refuse_unlike(net: Graph, parity: Parity) -> None:
         f"{net.name}: output {worst.output} ({worst.origin} inputs{at}): {found}; the file was not kept",
         help="look at the weights first; --no-verify writes the file unverified",
     )
-
-
-def _words(parity: Parity) -> str:
-    worst = parity.worst
-    at = "".join(f", {name} = {size}" for name, size in worst.sizes.items())
-    own = f"; float32 torch itself {worst.own:.1e}" if worst.own else ""
-    return f"parity {worst.figure:.1e}, {worst.allowed:.0e} allowed (output {worst.output}{at}{own})"
-
-
-def _measured(parity: Parity) -> dict[str, Any]:
-    return {
-        "measure": MEASURE,
-        "bound": parity.bound,
-        "figure": _finite(parity.figure),
-        "measured": [
-            {
-                "output": each.output,
-                "inputs": each.origin,
-                "sizes": dict(each.sizes),
-                "figure": _finite(each.figure),
-                "spread": each.spread,
-                "float32_torch": each.own or None,
-            }
-            for each in parity.agreements
-        ],
-        "kaiming": None if parity.probe is None else _measured(parity.probe),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if isfinite(value) else None

@@ -276,6 +276,13 @@ def build(
         str | None,
         typer.Option(metavar="DATA", help="Compare on the test images of this data as well; named as in `netc train`."),
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SIZE=N", help="A number for a symbol, such as H=512, fixed in the file; repeatable."),
+    ] = None,
+    external_data: Annotated[
+        bool, typer.Option("--external-data", help="Weights in a file of their own, as always beyond 2 GiB.")
+    ] = False,
     search: SearchOption = None,
     form: ResultOption = None,
     json: JsonOption = False,
@@ -292,6 +299,8 @@ def build(
             "--no-fold": not fold,
             "--no-verify": not verify,
             "--verify-data": verify_data is not None,
+            "--at": at is not None,
+            "--external-data": external_data,
             "--format": form is not None,
             "--json": json,
         }
@@ -304,7 +313,7 @@ def build(
         emit_torch(_load(spec, search), spec, out)
         return
     as_json = _form(form, json) == "json"
-    options = Options(out, weights, init, opset, fold, verify, verify_data)
+    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data)
     options.check(spec)
     run(_load(spec, search), spec, options, as_json=as_json)
 

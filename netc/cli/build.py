@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ class Options:
     fold: bool = True
     verify: bool = True
     verify_data: str | None = None
+    at: Sequence[str] = ()
+    external_data: bool = False
 
     def check(self, spec: str) -> None:
         """Raises: UsageFault where options exclude each other, or weights are missing."""
@@ -46,6 +49,15 @@ class Options:
                 f"the weights are missing: pass --weights FILE (`netc train {spec} --data ...` makes one), "
                 "or --init SEED for untrained ones"
             )
+        self.sizes()
+
+    def sizes(self) -> dict[str, int]:
+        """The numbers for symbols. Raises: UsageFault."""
+        if not self.at:
+            return {}
+        from netc.cli.show import sizes
+
+        return sizes(self.at)
 
 
 def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
@@ -56,7 +68,8 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
     from netc.backends.build import build as write
 
     if options.weights is not None:
-        tensors = stored.load(options.weights, graph, deployed=True)
+        # Whether each number is one is seen while they are written.
+        tensors = stored.load(options.weights, graph, stored.Reading(nonfinite=True), deployed=True)
     else:
         from netc.backends.torch import initial
 
@@ -70,6 +83,8 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
         opset=options.opset,
         fold=options.fold,
         verify_data=samples,
+        sizes=options.sizes(),
+        external_data=options.external_data,
     )
     if as_json:
         terminal.out(render.as_json(built.record()))

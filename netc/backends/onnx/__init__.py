@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 20
+DATA = "netc_data"  # the key in the file's metadata: what a runtime looks for before it reads the file beside it
 
 
 def lower(graph: Graph, opset: int = OPSET, *, whole: bool = True) -> Lowered:
@@ -115,6 +117,8 @@ def emitting(
                 data = write_data(target, sizes, weights)
             for chunk in emit.chunks(lowered, weights, data):
                 stream.write(chunk)
+            if data is not None:
+                stream.write(emit.metadata({DATA: json.dumps(data.record(), separators=(",", ":"))}))
             stream.flush()
             yield Emitted(Path(file.name), data, stream)
             stream.flush()
