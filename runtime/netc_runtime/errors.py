@@ -23,6 +23,7 @@ CODES: dict[str, Kind] = {
     "R111": Kind("the golden example does not reproduce", 1),
     "R112": Kind("the model lacks what the call needs", 1),
     "R113": Kind("a requirement cannot be evaluated", 1),
+    "R114": Kind("the model's file of weights is missing or not whole", 1),
     "R201": Kind("an input is not an array of numbers", 1),
     "R202": Kind("an input has the wrong element type", 1),
     "R203": Kind("an input has the wrong rank", 1),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from netc_runtime import data_file
 from netc_runtime.engine import Node, Session
 from netc_runtime.errors import ManifestError, ModelFault
 from netc_runtime.manifest import KEY, Input, Manifest, Output
@@ -23,14 +24,14 @@ _TYPES = {
     "tensor(uint64)": "u64",
     "tensor(bool)": "bool",
 }
-_GRAPH, _OPSETS = 7, 8  # fields of onnx.ModelProto
+_GRAPH, _OPSETS, _METADATA = 7, 8, 14  # fields of onnx.ModelProto
 
 
 def check_file(path: Path) -> int:
     """Check that a file can be an ONNX model and give its size in bytes; only the outermost fields are read.
 
     Raises: ModelFault, R101 cannot be opened, R102 not a regular file, R103 empty, R104 a git-LFS pointer, R105 another
-    format, R106 truncated or not ONNX.
+    format, R106 truncated or not ONNX, R114 its weights are not beside it; ManifestError R108.
     """
     try:
         status = path.stat()
@@ -41,10 +42,12 @@ def check_file(path: Path) -> int:
             start = file.read(1024)
             file.seek(0)
             _check_start(path, start)
-            _check_fields(path, file, status.st_size)
+            data = _check_fields(path, file, status.st_size)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelFault("R101", f"{path} cannot be opened: {reason}", "check the path and its permissions") from error
+    if data is not None:
+        data_file.check_data(path, data)
     return status.st_size
 
 
@@ -92,9 +95,10 @@ def _check_start(path: Path, start: bytes) -> None:
         raise ModelFault("R105", f"{path} is a web page, expected an ONNX file", "download the file, not its page")
 
 
-def _check_fields(path: Path, file: BinaryIO, size: int) -> None:
-    """Walk the outermost protobuf fields, skipping what they hold."""
+def _check_fields(path: Path, file: BinaryIO, size: int) -> str | None:
+    """Walk the outermost protobuf fields, skipping what they hold; give what the metadata say of a file of weights."""
     seen: set[int] = set()
+    data: str | None = None
     while (start := file.tell()) < size:
         tag = _varint(file)
         field, wire = (None, None) if tag is None else (tag >> 3, tag & 7)
@@ -106,11 +110,14 @@ def _check_fields(path: Path, file: BinaryIO, size: int) -> None:
         end = file.tell() + {0: 0, 1: 8, 5: 4}.get(wire or 0, number)
         if end > size:
             raise _truncated(path, size, str(end))
+        if field == _METADATA and wire == 2 and number <= data_file.MOST:
+            data = data_file.stated(file.read(number)) or data
         file.seek(end)
         seen.add(field)
     if not {_GRAPH, _OPSETS} <= seen:
         lacking = "graph" if _GRAPH not in seen else "operator set"
         raise ModelFault("R106", f"{path} is not ONNX: it has no {lacking}", "name an .onnx file")
+    return data
 
 
 def _truncated(path: Path, size: int, expected: str) -> ModelFault:
