@@ -318,6 +318,53 @@ def build(
     run(_load(spec, search), spec, options, as_json=as_json)
 
 
+@app.command(short_help="Compare two of specs with weights, models and checkpoints.")
+def verify(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="SPEC[:NET]=WEIGHTS, a model (.onnx), or weights for the other side's net or --net's."
+        ),
+    ],
+    b: Annotated[
+        str | None, typer.Argument(metavar="B", help="The other side; without it a model repeats its own example.")
+    ] = None,
+    net: Annotated[
+        str | None, typer.Option("--net", metavar="SPEC[:NET]", help="The net of weights that come without one.")
+    ] = None,
+    init: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", min=0, max=LARGEST_SEED, help="Initial weights for a SPEC[:NET] without any."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--weights-key", metavar="KEY", help="Which of several sets in a checkpoint.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Compare on the test images of this data too; named as in `netc train`."),
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="SIZE=N", help="A number for a symbol, such as H=512; repeatable.")
+    ] = None,
+    bound: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0.0, help="The figure allowed.", show_default="1e-4, or what a model states"),
+    ] = None,
+    search: SearchOption = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give two of specs with weights, ONNX models and checkpoints the same inputs, and compare what comes out.
+
+    Exits with 0 where they agree within the bound and with 1 where they differ; says which layer is the first to.
+    """
+    from netc.cli.verify import Options
+    from netc.cli.verify import verify as run
+
+    options = Options(lambda spec: _load(spec, search), net, init, key, data, at or (), bound)
+    run(a, b, options, _form(form, json))
+
+
 @app.command()
 def train(
     spec: Spec,

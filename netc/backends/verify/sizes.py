@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice, product
 from math import inf, prod
+from types import MappingProxyType
 
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
@@ -17,8 +18,8 @@ SIDE = 64  # symbolic sides are verified from here on, or from where the spec ad
 EXAMPLES = 8  # and a side that is the batch as well from here on
 
 
-def sizes(graph: Graph) -> list[dict[str, int]]:
-    """Two different sizes that the spec admits, height unlike width where it may be.
+def sizes(graph: Graph, given: Mapping[str, int] = MappingProxyType({})) -> list[dict[str, int]]:
+    """Two different sizes that the spec admits, height unlike width where it may be; symbols as `given` where they are.
 
     Raises: Fault N431 where none is found.
     """
@@ -29,7 +30,10 @@ def sizes(graph: Graph) -> list[dict[str, int]]:
     if not symbols:
         return [{}]
     batches = {name for tensor in graph.inputs for name in names(tensor.type.batch)}
-    choices = [_choices(symbol, EXAMPLES if name in batches else SIDE) for name, symbol in symbols.items()]
+    choices = [
+        [given[name]] if name in given else _choices(symbol, EXAMPLES if name in batches else SIDE)
+        for name, symbol in symbols.items()
+    ]
     shifted = ([c[(n + step) % len(c)] for n, c in enumerate(choices)] for step in range(8))
     rest = islice(product(*choices), 20_000)
     found: list[dict[str, int]] = []
@@ -40,7 +44,8 @@ def sizes(graph: Graph) -> list[dict[str, int]]:
         if len(found) == 2:
             break
     if not found:
-        raise Fault("N431", f"{graph.name}: found no size for {', '.join(symbols)} that every `require` admits")
+        said = "".join(f", with {name} = {given[name]}" for name in symbols if name in given)
+        raise Fault("N431", f"{graph.name}: found no size for {', '.join(symbols)} that every `require` admits{said}")
     return found
 
 

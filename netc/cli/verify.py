@@ -1,0 +1,343 @@
+"""`netc verify`: two of spec with weights, model file and checkpoint on the same inputs; or a model by its own example.
+
+`SPEC[:NET]=WEIGHTS` is a net with weights, `FILE.onnx` a model; anything else names weights, for the net of the other
+side, of the spec in the other side's manifest, or of `--net`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from netc import api
+from netc.cli import table
+from netc.cli.codes import INPUT, CodeError, UsageFault
+from netc.cli.terminal import err, out
+from netc.diagnostic import Fault, Source
+from netc.graph import Graph
+from netc.render import as_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from netc.backends.compare import Compared, Comparison, FileSide, Side
+    from netc.weights import Weights
+
+SCHEMA = 1
+MOST_EXAMPLES = 256  # of the data
+_SPEC = re.compile(r"(?P<spec>.*\.cnn(?::\w+)?)(?:=(?P<weights>.+))?", re.DOTALL)
+_PART = re.compile(r"^# --- (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a comparison. `load` reads a spec's net."""
+
+    load: Callable[[str], Graph]
+    net: str | None = None
+    init: int | None = None
+    key: str | None = None
+    data: str | None = None
+    sizes: Sequence[str] = ()
+    bound: float | None = None
+
+
+class _Operand:
+    """A side as the command line names it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        found = _SPEC.fullmatch(text)
+        self.spec = found["spec"] if found else None
+        self.weights = found["weights"] if found else text
+        self.model = found is None and _is_model(text)
+
+
+def verify(a: str, b: str | None, options: Options, form: str) -> None:
+    """Print how far the two lie from each other. Raises CodeError where that is more than is allowed."""
+    if b is None:
+        _alone(a, options, form)
+        return
+    first, second = _sides(_Operand(a), _Operand(b), options)
+    from netc.backends.compare import compare
+    from netc.cli.show import sizes
+
+    data = _data((first, second), options.data) if options.data is not None else None
+    bound = options.bound if options.bound is not None else _bound(first, second)
+    strict = options.bound is not None
+    found = compare(first, second, bound=bound, strict=strict, sizes=sizes(options.sizes), data=data)
+    if form == "json":
+        out(as_json(_record(found, first)))
+    else:
+        _print(found)
+    if not found.equal:
+        raise CodeError(INPUT)
+
+
+# --- sides
+
+
+def _is_model(text: str) -> bool:
+    if text.endswith(".onnx"):
+        return True
+    try:
+        with Path(text).open("rb") as file:
+            return file.read(1) == b"\x08"  # field 1 of ONNX's message, a number: no other format begins so
+    except (OSError, ValueError):
+        return False
+
+
+def _sides(a: _Operand, b: _Operand, options: Options) -> tuple[Side, Side]:
+    from netc.backends.compare import FileSide, NetSide
+
+    files = {id(each): FileSide(each.text) for each in (a, b) if each.model}
+    nets: dict[str, Graph] = {}
+
+    def load(spec: str) -> Graph:
+        if spec not in nets:
+            nets[spec] = options.load(spec)
+        return nets[spec]
+
+    def graph(own: _Operand, other: _Operand) -> Graph:
+        spec = own.spec or options.net or other.spec
+        if spec is not None:
+            return load(spec)
+        if other.model:
+            return _described(files[id(other)])
+        raise UsageFault(f"{own.text} are weights, and no net is named: add --net SPEC, or write SPEC={own.text}")
+
+    def side(own: _Operand, other: _Operand) -> Side:
+        if own.model:
+            return files[id(own)]
+        net = graph(own, other)
+        return NetSide(own.text, net, _weights(own, net, options))
+
+    if options.net is not None and all(each.model or each.spec is not None for each in (a, b)):
+        raise UsageFault("--net names the net of weights, and neither side is weights alone")
+    made = side(a, b), side(b, a)
+    for file in files.values():
+        if file.graph is None and file.manifest is not None:
+            file.graph = _described_or_none(file)
+    return made
+
+
+def _weights(operand: _Operand, graph: Graph, options: Options) -> Weights:
+    from netc import weights as stored
+
+    if operand.weights is not None:
+        return stored.load(operand.weights, graph, stored.Reading(key=options.key), deployed=True, say=err)
+    if options.init is None:
+        raise UsageFault(f"{operand.text} has no weights: write {operand.text}=WEIGHTS, or add --init SEED")
+    from netc.backends.torch import initial
+
+    return initial(graph, options.init)
+
+
+def _described(file: FileSide) -> Graph:
+    """The net of the spec that a model carries. Raises: Fault N436."""
+    manifest = file.manifest
+    if manifest is None or not manifest.spec_text:
+        raise Fault("N436", f"{file.name} carries no spec", help="name the net with --net SPEC")
+    if hashlib.sha256(manifest.spec_text.encode()).hexdigest() != manifest.spec_sha256:
+        raise Fault("N436", f"{file.name}: the spec in its manifest was changed: its hash is another")
+    first, *others = _PART.split(manifest.spec_text)
+    with TemporaryDirectory() as folder:
+        # What a spec uses is looked for beside it, by its file's name alone.
+        for name, text in zip(others[::2], others[1::2], strict=True):
+            (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
+        source = Source(f"{file.name}'s spec", first)
+        checked = api.check_text(source, Path(folder) / "spec.cnn", net=manifest.net)
+    if not checked.ok:
+        wrong = next(each for each in checked.diagnostics if each.severity == "error")
+        raise Fault(
+            "N436",
+            f"{file.name}: the spec in its manifest does not compile here: {wrong.code}: {wrong.message}",
+            help="name the net with --net SPEC",
+        )
+    return checked.graphs[manifest.net]
+
+
+def _described_or_none(file: FileSide) -> Graph | None:
+    # The sizes that a net admits are worth having, and no reason to refuse a model.
+    try:
+        return _described(file)
+    except (Fault, api.Several):
+        return None
+
+
+def _bound(*sides: Side) -> float:
+    """What is allowed: the widest bound that one of the models states, and 1e-4 at least."""
+    from netc.backends.compare import FileSide
+    from netc.backends.verify import BOUND
+
+    files = [each for each in sides if isinstance(each, FileSide)]
+    return max([BOUND, *(each.manifest.parity.bound for each in files if each.manifest is not None)])
+
+
+def _data(sides: tuple[Side, Side], spec: str) -> dict[str, np.ndarray[Any, Any]]:
+    from netc.backends.compare import NetSide
+    from netc.training import data
+
+    first = next((each for each in sides if isinstance(each, NetSide)), sides[0])
+    graph = first.graph or sides[1].graph
+    if graph is None:
+        raise UsageFault("--data is prepared as a spec says, and neither side has one")
+    split = data.load(spec, graph).test
+    return {first.inputs[0].name: split.tensor(range(min(len(split), MOST_EXAMPLES)))}
+
+
+# --- one model
+
+
+def _alone(name: str, options: Options, form: str) -> None:
+    operand = _Operand(name)
+    if not operand.model:
+        raise UsageFault(f"{name} is compared with something: name a second side, such as a model built of it")
+    given = {"--net": options.net, "--init": options.init, "--data": options.data, "--weights-key": options.key}
+    unused = [option for option, value in {**given, "--bound": options.bound}.items() if value is not None]
+    if unused or options.sizes:
+        raise UsageFault(f"{', '.join(unused or ['--at'])} is for two sides, and {name} alone repeats its own example")
+    from netc.backends.compare import FileSide
+
+    file = FileSide(name)
+    manifest = file.manifest
+    if manifest is None or manifest.golden is None:
+        what = "netc's manifest" if manifest is None else "no golden example: it was built with --no-verify"
+        said = f"it carries no {what}" if manifest is None else f"it has {what}"
+        raise Fault(
+            "N437", f"{name} cannot be verified alone: {said}", help="compare it: netc verify SPEC=WEIGHTS MODEL"
+        )
+    net = _described(file) if manifest.spec_text else None
+    found = file.model.check()
+    if form == "json":
+        record = {"schema": SCHEMA, "a": name, "net": manifest.net, "equal": True, "spec": net is not None}
+        record |= {"samples": found.samples, "difference": found.difference, "tolerance": found.tolerance}
+        out(as_json(record))
+        return
+    out(f"{name}: {manifest.net}")
+    within = f"{found.samples} numbers within {found.difference:.1e}, and {found.tolerance:.1e} is allowed"
+    out(f"the golden example reproduces: {within}")
+    if net is not None:
+        out("the spec in its manifest is whole and compiles")
+
+
+# --- text and JSON
+
+
+def _print(found: Comparison) -> None:
+    out(f"reference  {found.reference.name}, {found.reference.road}")
+    out(f"other      {found.other.name}, {found.other.road}")
+    for note in found.notes:
+        out(f"note: {note}")
+    out("")
+    rows = found.outputs
+    table.show(
+        [
+            table.Column("output", [each.agreement.output for each in rows]),
+            table.Column("inputs", [_inputs(each) for each in rows]),
+            table.Column("figure", [_figure(each.agreement.figure) for each in rows], right=True),
+            table.Column("allowed", [f"{each.agreement.allowed:.1e}" for each in rows], right=True),
+            table.Column("float32 torch", [_figure(each.agreement.own or None) for each in rows], right=True, rank=1),
+            table.Column("spread", [f"{each.agreement.spread:.3g}" for each in rows], right=True, rank=2),
+        ]
+    )
+    out("")
+    worst = found.worst
+    if any(not each.agreement.telling for each in rows):
+        out("note: these weights let little of the input through: float32 itself lies far from float64")
+    if found.equal:
+        out(f"equal: the worst figure is {worst.agreement.figure:.1e}, and {worst.agreement.allowed:.1e} is allowed")
+        return
+    out(f"they differ: {_difference(worst)}")
+    for line in _parting(found):
+        out(line)
+
+
+def _inputs(each: Compared) -> str:
+    sizes = "".join(f", {name} = {size}" for name, size in each.agreement.sizes.items())
+    return f"{each.shape[0]} {'seeded' if each.agreement.origin == 'seeded' else 'of the data'}{sizes}"
+
+
+def _figure(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.1e}" if isfinite(figure) else "none"
+
+
+def _difference(worst: Compared) -> str:
+    at = worst.agreement
+    sizes = "".join(f", {name} = {size}" for name, size in at.sizes.items())
+    if at.reason:
+        return f"output {at.output} ({at.origin} inputs{sizes}): {at.reason}"
+    assert worst.index is not None
+    shape = "x".join(map(str, worst.shape))
+    return (
+        f"output {at.output} ({at.origin} inputs{sizes}) at {list(worst.index)} of {shape} is {worst.found:.6g}, "
+        f"and the reference {worst.reference:.6g}: {at.figure:.1e} of its spread"
+    )
+
+
+def _parting(found: Comparison) -> list[str]:
+    at = found.parting
+    if at is None:
+        return []
+    if not at.label:
+        return [f"where they part is not known: {at.why_not}"]
+    place = f" at {at.place}" if at.place else ""
+    reads = ", ".join(f"{name} {figure:.1e}" for name, figure in at.reads.items())
+    enters = f"; what it reads agrees ({reads})" if reads else ""
+    return [f"they part at {at.label} ({at.kind}{place}): {_figure(at.figure)} of its spread{enters}"]
+
+
+def _record(found: Comparison, first: Side) -> dict[str, Any]:
+    a, b = (found.reference, found.other) if found.reference is first else (found.other, found.reference)
+    at = found.parting
+    return {
+        "schema": SCHEMA,
+        "a": a.name,
+        "b": b.name,
+        "reference": "a" if found.reference is first else "b",
+        "equal": found.equal,
+        "bound": found.bound,
+        "figure": _finite(found.worst.agreement.figure),
+        "outputs": [_output(each, found) for each in found.outputs],
+        "parting": None
+        if at is None
+        else {
+            "layer": at.label or None,
+            "kind": at.kind or None,
+            "place": at.place or None,
+            "figure": _finite(at.figure) if at.label else None,
+            "reads": dict(at.reads),
+            "reason": at.why_not or None,
+        },
+        "notes": list(found.notes),
+    }
+
+
+def _output(each: Compared, found: Comparison) -> dict[str, Any]:
+    at = each.agreement
+    largest = None
+    if each.index is not None:
+        largest = {"index": list(each.index), "reference": _finite(each.reference), "other": _finite(each.found)}
+    return {
+        "output": at.output,
+        "other": found.pairing.outputs[at.output],
+        "inputs": at.origin,
+        "sizes": dict(at.sizes),
+        "shape": list(each.shape),
+        "figure": _finite(at.figure),
+        "allowed": at.allowed,
+        "spread": at.spread,
+        "float32_torch": at.own or None,
+        "largest": largest,
+        "reason": at.reason or None,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
