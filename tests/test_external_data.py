@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from onnx import StringStringEntryProto
 
 import netc
 import netc_runtime
+from netc.backends.build import build
+from netc.backends.torch import initial
+from netc.diagnostic import Fault
+from netc.weights import load, save
 from netc_runtime.data_file import check_data, stated
 from netc_runtime.errors import ManifestError, ModelFault
 
@@ -97,3 +106,104 @@ def test_answers_are_those_of_one_file(model: Path, tmp_path: Path) -> None:
     x = np.random.RandomState(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
     a, b = (netc_runtime.load(path, "cpu").predict(x)["y"] for path in (model, one))
     assert np.array_equal(a, b)
+
+
+# --- what can go wrong while both are written
+
+
+@contextmanager
+def no_file_grows_beyond(size: int) -> Generator[None]:
+    resource = pytest.importorskip("resource")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def left(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def weights_of(spec: Path, seed: int) -> dict[str, npt.NDArray[Any]]:
+    return dict(initial(netc.load(spec), seed))
+
+
+@pytest.mark.parametrize("external", [True, False])
+def test_a_full_disk_leaves_the_old_files_and_nothing_else(model: Path, external: bool) -> None:
+    spec = model.with_suffix(".cnn")
+    weights = weights_of(spec, 1)
+    before = left(model.parent)
+    with no_file_grows_beyond(20_000), pytest.raises(Fault) as caught:
+        netc.build(spec, model, weights=weights, verify=False, external_data=external)
+    assert caught.value.code == "N412"
+    assert left(model.parent) == before
+
+
+def test_numbers_that_are_none_leave_the_old_files_and_nothing_else(model: Path) -> None:
+    spec = model.with_suffix(".cnn")
+    weights = weights_of(spec, 1)
+    weights["fc.bias"][2] = np.nan
+    weights["conv.weight"][-1] = np.inf
+    before = left(model.parent)
+    for external in (True, False):
+        with pytest.raises(Fault, match=r"stands in conv\.weight, fc\.bias") as caught:
+            netc.build(spec, model, weights=weights, verify=False, external_data=external)
+        assert caught.value.code == "N404"
+        assert left(model.parent) == before
+
+
+def test_weights_that_change_while_they_are_written_leave_nothing(model: Path) -> None:
+    spec, stored = model.with_suffix(".cnn"), model.with_name("w.safetensors")
+    save(weights_of(spec, 1), stored)
+    graph = netc.load(spec)
+    weights = load(stored, graph)
+    with stored.open("r+b") as file:
+        file.truncate(1000)
+    before = left(model.parent)
+    for external in (True, False):
+        with pytest.raises(Fault, match="changed while it was read") as caught:
+            build(graph, weights, model, verify=False, external_data=external)
+        assert caught.value.code == "N403"
+        assert left(model.parent) == before
+
+
+def test_a_folder_is_no_target_for_a_pair(model: Path) -> None:
+    target = model.with_name("folder")
+    target.mkdir()
+    with pytest.raises(Fault) as caught:
+        netc.build(model.with_suffix(".cnn"), target, init=0, verify=False, external_data=True)
+    assert caught.value.code == "N410"
+    assert not list(model.parent.glob("*folder*.data"))
+
+
+def test_the_record_names_both_files_with_their_hashes(model: Path) -> None:
+    record = json.loads(Path(f"{model}.verify.json").read_text())
+    assert record["data"]["file"] == data(model).name
+    assert record["data"]["size_bytes"] == data(model).stat().st_size
+    for path, sha256 in ((model, record["sha256"]), (data(model), record["data"]["sha256"])):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_net_of_more_than_2_gib_is_built_and_answers(tmp_path: Path) -> None:
+    units = 24_000
+    (tmp_path / "huge.cnn").write_text(
+        f"net Huge {{ input x: f32[N, {units}] output y: f32[N, {units}] from x -> fc({units}) => y }}"
+    )
+    random = np.random.RandomState(0)
+    rows = random.standard_normal((240, units)).astype(np.float32)
+    weights = {"fc.weight": np.tile(rows, (units // 240, 1)), "fc.bias": np.arange(units, dtype=np.float32)}
+    assert weights["fc.weight"].nbytes > 2**31
+    made = netc.build(tmp_path / "huge.cnn", tmp_path / "huge.onnx", weights=weights, verify=False)
+    assert made.size_bytes < 2**20
+    assert made.data is not None
+    del weights
+    x = random.standard_normal((2, units)).astype(np.float32)
+    found = netc_runtime.load(made.path, "cpu").predict(x)["y"] - np.arange(units, dtype=np.float32)
+    expected = np.tile(x.astype(np.float64) @ rows.T.astype(np.float64), (1, units // 240))
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())  # the bias is up to 24,000 in f32
+    for path in tmp_path.iterdir():
+        path.unlink()
