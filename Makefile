@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # More pytest arguments: make unit ARGS="-k conv -x"
 ARGS ?=
 
-.PHONY: help demo install dev oracle test test-long lint types floors unit docs clean
+.PHONY: help demo install dev oracle test test-long lint types floors unit docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make test       style, types, floors and tests (make lint, types, floors, unit: one of them)'
 	@echo 'make test-long  the tests that take minutes, and the fuzzers, an hour each'
 	@echo 'make docs       the pages that show what netc prints'
+	@echo 'make bench      docs/benchmarks.md, half an hour (make bench ONLY=inference: one section; QUICK=1: a few cases)'
 	@echo 'make install    the two packages in $(VENV), for use'
 	@echo 'make dev        and what the tests need'
 	@echo 'make clean      remove what make made, $(VENV) included'
@@ -51,8 +52,14 @@ docs: install
 	$(BIN)/python docs/make_language.py
 	$(BIN)/python docs/make_zoo.py
 
+# The machine should have nothing else to do. ONLY="build inference" measures these sections again.
+ONLY ?=
+QUICK ?=
+bench: dev oracle .bench/.installed
+	.bench/bin/python tests/bench/report.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
 clean:
-	rm -rf $(VENV) .oracle build dist .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .oracle .bench build dist .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find netc runtime tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from, or is made again.
@@ -89,4 +96,15 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	@echo 'installing torchvision and timm, which the tests compare with'
 	@rm -rf .oracle
 	@$(PIP) install -c constraints.txt --no-deps --target .oracle torchvision timm
+	@touch $@
+
+# What the benchmarks compare with. An environment of its own that sees all of $(VENV), so torch is not installed twice,
+# and that $(VENV) does not see: OpenVINO brings a thread pool, and onnxscript is for torch's exporter alone.
+.bench/.installed: $(VENV)/.dev constraints.txt
+	@echo 'installing OpenVINO and onnxscript, which the benchmarks compare with'
+	@rm -rf .bench
+	@$(BIN)/python -m venv .bench
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$(.bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@.bench/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt openvino onnxscript
 	@touch $@

@@ -6,10 +6,11 @@ of the same text, with the transformer that netc uses embedded in a stock LALR p
 
 The generated nets have a layer a line. Each ratio is the median over pairs that run in turns, with its middle half;
 garbage collection is the same for both sides. A process's memory is its peak, in process it is the peak of what Python
-allocates. Run `python tests/bench/check.py [PAIRS [CASE...]]` (at least 5; 7), where a case is `lenet5`, `ResNet1202`
-or a number of lines. The longest text takes 3 pairs.
+allocates. Run `python tests/bench/check.py [--pairs N] [--quick] [--json FILE] [CASE...]` (at least 5 pairs; 7), where
+a case is `lenet5`, `ResNet1202` or a number of lines. The longest text takes 3 pairs.
 """
 
+import argparse
 import gc
 import os
 import re
@@ -23,8 +24,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from lark import Lark
 
@@ -33,6 +34,8 @@ from netc.diagnostic import Source
 from netc.graph import Graph
 from netc.syntax.build import Builder
 from netc.syntax.table import GRAMMAR
+from tests.bench.pairs import Ratio, alternate, ratio
+from tests.bench.tables import Table, write
 
 ROOT = Path(__file__).parent.parent.parent
 SPECS = ("lenet5.cnn", "googlenet.cnn:GoogLeNet", "resnet.cnn:ResNet152", "cifar_resnet.cnn:ResNet1202")
@@ -135,19 +138,18 @@ def peak(command: tuple[str, ...]) -> float:
     return int(subprocess.run(launch, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True).stdout) / 1024
 
 
-def compared(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> tuple[float, float, str]:
-    """Median seconds of both, run in turns, and the ratio in words."""
-    times: list[tuple[float, float]] = []
-    for number in range(pairs):
-        if number % 2 == 0:
-            first = ours()
-            times.append((first, theirs()))
-        else:
-            first = theirs()
-            times.append((ours(), first))
-    ratios = [a / b for a, b in times]
-    low, _, high = quantiles(ratios, n=4)
-    return median(a for a, _ in times), median(b for _, b in times), f"{median(ratios):7.3f} ({low:.3f} to {high:.3f})"
+class Compared(NamedTuple):
+    """Median seconds of both sides, run in turns, and the ratio."""
+
+    ours: float
+    theirs: float
+    ratio: Ratio
+
+
+def compared(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> Compared:
+    """Two sides that each answer with seconds."""
+    found = alternate({"ours": ours, "theirs": theirs}, 0, fewest=pairs)
+    return Compared(median(found["ours"]), median(found["theirs"]), ratio(found["ours"], found["theirs"]))
 
 
 def allocated(work: Callable[[], object]) -> float:
@@ -163,7 +165,23 @@ def allocated(work: Callable[[], object]) -> float:
 # --- the tables
 
 
-def as_processes(name: str, spec: Path, net: str | None, scratch: Path, torch: bool, pairs: int) -> None:
+class Case(NamedTuple):
+    """A spec, its net, whether torch is asked too, and how many pairs."""
+
+    name: str
+    spec: Path
+    net: str | None
+    torch: bool
+    pairs: int
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
+
+
+def as_processes(case: Case, scratch: Path) -> list[list[str]]:
+    """A net's rows: netc check as a process beside others."""
+    name, spec, net, torch, pairs = case
     check = (sys.executable, "-m", "netc", "check", target(spec, net))
     rivals: list[tuple[str, tuple[str, ...]]] = [("import lark, pydantic", IMPORTS)]
     for summary in (False, True) if torch else ():
@@ -172,18 +190,18 @@ def as_processes(name: str, spec: Path, net: str | None, scratch: Path, torch: b
         with ProcessPoolExecutor(1, get_context("spawn")) as apart:
             script.write_text(apart.submit(module_script, spec, net, summary).result(), "utf-8")
         rivals.append(("torchinfo summary" if summary else "torch module on meta", (sys.executable, str(script))))
+    rows: list[list[str]] = []
     for what, rival in rivals:
         ours_peak, theirs_peak = peak(check), peak(rival)
-        ours, theirs, ratio = compared(lambda: process(check), lambda r=rival: process(r), pairs)
-        print(
-            f"{name:<13} {1000 * ours:9.1f} ms {ours_peak:7.0f} MiB   {what:<21}"
-            f"{1000 * theirs:9.1f} ms {theirs_peak:7.0f} MiB   ratio {ratio}",
-            flush=True,
-        )
+        found = compared(lambda: process(check), lambda r=rival: process(r), pairs)
+        ours, theirs = milliseconds(found.ours), milliseconds(found.theirs)
+        rows.append([name, ours, f"{ours_peak:.0f}", what, theirs, f"{theirs_peak:.0f}", str(found.ratio)])
+    return rows
 
 
-def in_process(name: str, spec: Path, net: str | None, parser: Lark, torch: bool, pairs: int) -> float:
-    """Prints a net's rows; its memory in MiB."""
+def in_process(case: Case, parser: Lark) -> tuple[list[list[str]], float]:
+    """A net's rows, and its memory in MiB."""
+    name, spec, net, torch, pairs = case
     text = spec.read_text("utf-8")
 
     def check() -> object:
@@ -192,29 +210,30 @@ def in_process(name: str, spec: Path, net: str | None, parser: Lark, torch: bool
     def parse() -> object:
         return parser.parse(text)  # pyright: ignore[reportUnknownMemberType] -- Lark types it in part
 
-    def row(what: str, times: tuple[float, float, str], collecting: bool) -> None:
-        shown = f"{name:<13} {1000 * times[0]:9.1f} ms   {what:<21}{1000 * times[1]:9.1f} ms   ratio {times[2]}"
-        print(shown + ("" if collecting else "   without gc"), flush=True)
+    memory = allocated(check)
+    beside = f"{memory:.1f} and {allocated(parse):.1f}"
+    rows: list[list[str]] = []
+
+    def row(what: str, found: Compared, shown: str) -> None:
+        rows.append([name, milliseconds(found.ours), what, milliseconds(found.theirs), str(found.ratio), shown])
 
     for collecting in (True, False):
-        times = compared(
+        found = compared(
             lambda c=collecting: clocked(check, collecting=c),
             lambda c=collecting: clocked(parse, collecting=c),
             pairs,
         )
-        row("Lark, embedded", times, collecting)
+        row("Lark, embedded" + ("" if collecting else "; no garbage collection"), found, beside if collecting else "")
     for summary in (False, True) if torch else ():
         code = compile(module_script(spec, net, summary), spec.stem, "exec")
         space: dict[str, Any] = {"__name__": "built"}
         exec(code, space)  # torch's own first time is not counted
-        times = compared(lambda: clocked(check), lambda c=code: clocked(lambda: exec(c, {"__name__": "built"})), pairs)
-        row("torchinfo summary" if summary else "torch module on meta", times, True)
-    ours, theirs = allocated(check), allocated(parse)
-    print(f"{name:<13} {ours:9.1f} MiB  {'Lark, embedded':<21}{theirs:9.1f} MiB", flush=True)
-    return ours
+        found = compared(lambda: clocked(check), lambda c=code: clocked(lambda: exec(c, {"__name__": "built"})), pairs)
+        row("torchinfo summary" if summary else "torch module on meta", found, "")
+    return rows, memory
 
 
-def tenfold(few: Path, many: Path, pairs: int) -> tuple[float, float, str]:
+def tenfold(few: Path, many: Path, pairs: int) -> Compared:
     """A check of ten times the lines beside ten checks: 1 where time grows as the text does."""
     small, large = (Source(path.name, path.read_text("utf-8")) for path in (few, many))
     return compared(
@@ -224,36 +243,57 @@ def tenfold(few: Path, many: Path, pairs: int) -> tuple[float, float, str]:
     )
 
 
-def main(pairs: int, only: list[str]) -> None:
+def cases(pairs: int, scratch: Path) -> list[Case]:
+    """The zoo's nets and the generated ones, whose texts are written to `scratch`."""
+    found: list[Case] = []
+    for name in SPECS:
+        spec, net = api.split(str(ROOT / "specs" / name))
+        found.append(Case(net or Path(spec).stem, Path(spec), net, True, pairs))
+    for lines in LINES:
+        spec = scratch / f"lines_{lines}.cnn"
+        spec.write_text(generated(lines), "utf-8")
+        found.append(Case(str(lines), spec, None, lines <= MOST_TORCH, 3 if lines >= SLOW else pairs))
+    return found
+
+
+def tables(pairs: int, only: list[str]) -> list[Table]:
+    """All that is measured; of the cases `only` those, where some are named."""
+    note = f"Median of {pairs} pairs, 3 of {SLOW} lines; a number for a net's name is a generated one of so many lines."
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        cases: list[tuple[str, Path, str | None, bool, int]] = []
-        for name in SPECS:
-            spec, net = api.split(str(ROOT / "specs" / name))
-            cases.append((net or Path(spec).stem, Path(spec), net, True, pairs))
-        for lines in LINES:
-            spec = scratch / f"lines_{lines}.cnn"
-            spec.write_text(generated(lines), "utf-8")
-            cases.append((str(lines), spec, None, lines <= MOST_TORCH, 3 if lines >= SLOW else pairs))
-        cases = [case for case in cases if case[0] in only or not only]
-        print(f"as a process: netc check beside others (median of {pairs} pairs, 3 of {SLOW} lines; peak memory)")
-        for name, spec, net, torch, turns in cases:
-            as_processes(name, spec, net, scratch, torch, turns)
-        print("\nin process: netc.api.check_text beside others")
+        wanted = [case for case in cases(pairs, scratch) if case.name in only or not only]
+        columns = ["net", "netc check, ms", "peak, MiB", "beside", "ms", "peak, MiB", "ratio"]
+        rows = [row for case in wanted for row in as_processes(case, scratch)]
+        found = [Table("netc check as a process", columns, rows, [note])]
+
         parser = stock()
         parser.parse(generated(50))  # pyright: ignore[reportUnknownMemberType] -- as above
-        memory = [in_process(*case[:3], parser, *case[3:]) for case in cases]
-        print("\nten times the lines, beside ten checks")
-        for few, many in pairwise(zip(cases, memory, strict=True)):
-            if few[0][0].isdigit():
-                (name, spec, *_), (larger, large, *_, turns) = few[0], many[0]
-                ours, theirs, ratio = tenfold(spec, large, turns)
-                print(
-                    f"{larger:>6} lines {1000 * ours:9.1f} ms   10 of {name:>6} {1000 * theirs:9.1f} ms   ratio {ratio}"
-                    f"   memory {many[1] / few[1]:.2f} times",
-                    flush=True,
-                )
+        inside = [in_process(case, parser) for case in wanted]
+        columns = ["net", "check_text, ms", "beside", "ms", "ratio", "allocated, MiB"]
+        found.append(Table("netc.api.check_text in process", columns, [row for rows, _ in inside for row in rows], []))
+
+        grown: list[list[str]] = []
+        for (few, (_, small)), (many, (_, large)) in pairwise(zip(wanted, inside, strict=True)):
+            if few.name.isdigit():
+                times = tenfold(few.spec, many.spec, many.pairs)
+                ours, theirs = milliseconds(times.ours), milliseconds(times.theirs)
+                grown.append([many.name, ours, theirs, str(times.ratio), f"{large / small:.2f}"])
+        if grown:
+            columns = ["lines", "ms", "ten checks of a tenth, ms", "ratio", "memory, times"]
+            found.append(Table("Ten times the lines, beside ten checks", columns, grown, []))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a check costs, beside what it is built on and what it saves.")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="one small net, 5 pairs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the tables as JSON")
+    given = parser.parse_args()
+    only = given.cases or (["lenet5"] if given.quick else [])
+    write(tables(5 if given.quick else max(5, given.pairs), only), given.json)
 
 
 if __name__ == "__main__":
-    main(max(5, int(sys.argv[1])) if len(sys.argv) > 1 else 7, sys.argv[2:])
+    main()
