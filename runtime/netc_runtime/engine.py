@@ -79,6 +79,8 @@ def open_session(path: Path, wanted: Sequence[providers.Provider], threads: int)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # warnings about the graph are the compiler's business, not the operator's
+    # On an x86 without VNNI products of 8 bits would overflow in pairs: int8 is computed another way there.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if any(name == providers.CUDA for name, _ in wanted):
         # It prints what it cannot load, and standard output is the caller's.

@@ -31,10 +31,12 @@ __all__ = [
 ]
 
 SCHEMA = 1
+NEWEST = 2  # a manifest of schema 2 says its precision; what is f32 stays schema 1, which every runtime reads
 KEY = "netc"  # the key in ONNX metadata_props
 
 DTYPES = ("f16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool")
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+PRECISIONS = ("f16", "bf16", "int8")
 EMBEDDABLE = ("decode", "labels", "preprocess")
 
 # What a stranger's manifest may ask of the reader's memory and time.
@@ -50,6 +52,7 @@ MAX_PROSE = 2**16
 
 Size: TypeAlias = int | tuple[int, int]  # a pair is (height, width)
 Shape: TypeAlias = tuple[int | str, ...]
+Precision: TypeAlias = Literal["f32", "f16", "bf16", "int8"]  # what is computed in; inputs and outputs have their own
 Decode: TypeAlias = Literal["softmax", "sigmoid", "argmax", "none"]
 
 
@@ -152,6 +155,7 @@ class Manifest:
     weights_sha256: str
     versions: dict[str, str]
     embed: tuple[str, ...] = ()
+    precision: Precision = "f32"
 
     def to_json(self) -> str:
         """Write canonical JSON: sorted keys, no spaces, ASCII; equal manifests give equal text.
@@ -169,10 +173,10 @@ class Manifest:
         """
         value = reading.parse(text)
         schema = value.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
+        if isinstance(schema, int) and schema > NEWEST:
             raise ManifestError(
                 "R109",
-                f"the manifest has schema {schema}, this runtime reads schemas up to {SCHEMA}",
+                f"the manifest has schema {schema}, this runtime reads schemas up to {NEWEST}",
                 "upgrade it: python -m pip install --upgrade netc-runtime",
             )
         return _manifest(value)
@@ -180,19 +184,21 @@ class Manifest:
 
 def _dump(manifest: Manifest) -> str:
     try:
-        return json.dumps(
-            {**asdict(manifest), "schema": SCHEMA}, sort_keys=True, separators=(",", ":"), allow_nan=False
-        )
+        values: dict[str, object] = {**asdict(manifest), "schema": NEWEST}
+        if manifest.precision == "f32":
+            values["schema"] = SCHEMA
+            del values["precision"]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise reading.invalid("the manifest", f"cannot be written as JSON: {error}") from error
 
 
 def _manifest(value: dict[str, object]) -> Manifest:
     at = "the manifest"
-    keys = reading.fields(
-        value, at, "schema net inputs outputs require golden parity spec_text spec_sha256 weights_sha256 versions embed"
-    )
-    reading.integer(keys["schema"], f"{at}: schema", SCHEMA, SCHEMA)
+    names = "schema net inputs outputs require golden parity spec_text spec_sha256 weights_sha256 versions embed"
+    newer = value.get("schema") == NEWEST
+    keys = reading.fields(value, at, f"{names} precision" if newer else names)
+    reading.integer(keys["schema"], f"{at}: schema", SCHEMA, NEWEST)
     embed = reading.items(keys["embed"], "embed", lambda item, at: reading.word(item, at, EMBEDDABLE), len(EMBEDDABLE))
     pixels, decoded = "preprocess" in embed, "decode" in embed
     inputs = reading.items(keys["inputs"], "inputs", lambda item, at: _input(item, at, pixels), MAX_TENSORS, least=1)
@@ -225,6 +231,7 @@ def _manifest(value: dict[str, object]) -> Manifest:
         weights_sha256=_sha256(keys["weights_sha256"], "weights_sha256"),
         versions=reading.table(keys["versions"], "versions", reading.string, MAX_TENSORS),
         embed=embed,
+        precision=reading.word(keys["precision"], "precision", PRECISIONS) if newer else "f32",
     )
 
 

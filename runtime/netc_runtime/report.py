@@ -22,6 +22,7 @@ class Report:
     net: str | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    precision: str | None
     parity: str | None
     versions: dict[str, str]
     onnxruntime: str

@@ -185,6 +185,7 @@ class Model:
             net=None if manifest is None else manifest.net,
             inputs=tuple(_described(tensor) for tensor in self.inputs),
             outputs=tuple(_described(tensor) for tensor in self.outputs),
+            precision=None if manifest is None else manifest.precision,
             parity=None if parity is None else f"{parity.measure} <= {parity.bound:g}: {parity.verdict}",
             versions={} if manifest is None else dict(manifest.versions),
             onnxruntime=engine.version(),

@@ -67,6 +67,7 @@ def check_table(values: Mapping[str, Any]) -> str:
         ("nodes", nodes),
         ("onnxruntime", values["onnxruntime"]),
         *(("written by", f"{name} {version}") for name, version in sorted(values["versions"].items())),
+        ("precision", values["precision"] or "not recorded"),
         ("parity", values["parity"] or "not recorded"),
         ("golden", came_out),
         *(("note", each) for each in values["notes"]),

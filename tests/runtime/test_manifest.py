@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         weights_sha256=draw(SHA),
         versions=draw(st.dictionaries(NAMES, NAMES, max_size=2)),
         embed=embed,
+        precision=draw(st.sampled_from(["f32", "f16", "bf16", "int8"])),
     )
 
 
@@ -122,6 +124,22 @@ def test_the_text_is_canonical_and_names_its_schema(linear_manifest: Callable[..
     text = linear_manifest().to_json()
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
     assert json.loads(text)["schema"] == SCHEMA == 1
+
+
+def test_another_precision_than_f32_is_schema_2_and_f32_is_what_it_was(value: dict[str, Any]) -> None:
+    assert "precision" not in value
+    whole = Manifest.from_json(json.dumps(value))
+    assert (whole.precision, json.loads(whole.to_json())["schema"]) == ("f32", 1)
+    half = json.loads(replace(whole, precision="f16").to_json())
+    assert half == {**value, "schema": 2, "precision": "f16"}
+    assert Manifest.from_json(json.dumps(half)).precision == "f16"
+
+
+def test_schemas_and_precisions_go_together(value: dict[str, Any]) -> None:
+    assert "lacks the key 'precision'" in refusal({**value, "schema": 2}).message
+    assert "has an unknown key" in refusal({**value, "precision": "f16"}).message
+    # One manifest has one text: f32 is said by schema 1.
+    assert "precision is 'f32'" in refusal({**value, "schema": 2, "precision": "f32"}).message
 
 
 def test_integers_given_for_floats_do_not_change_the_text(linear_manifest: Callable[..., Manifest]) -> None:
@@ -146,7 +164,7 @@ def test_a_newer_schema_names_both_numbers(value: dict[str, Any]) -> None:
     error = refusal({**value, "schema": 7, "a key of the future": 1})
     assert error.code == "R109"
     assert "schema 7" in error.message
-    assert "up to 1" in error.message
+    assert "up to 2" in error.message
 
 
 Path = tuple[str | int, ...]

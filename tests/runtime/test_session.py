@@ -520,6 +520,7 @@ def test_the_report_says_what_runs_where(digits: Path) -> None:
         "net": "Tiny",
         "inputs": ("image: f32[N, 1, 4, 4]",),
         "outputs": ("scores: f32[N, 3]",),
+        "precision": "f32",
         "parity": "max |ours - reference| / V <= 0.0001: passed",
         "versions": {"netc": "0.1.0"},
         "onnxruntime": engine.version(),
