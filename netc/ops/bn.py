@@ -29,6 +29,7 @@ class Bn(Learned):
     )
     init: InitialFactor = INIT
 
+    single = True
     saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "momentum": "frameworks disagree on `momentum`: torch's 0.1 weights the new value, ONNX's 0.9, Keras's 0.99 "

@@ -30,6 +30,7 @@ class Gn(Learned):
     eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
     init: InitialFactor = INIT
 
+    single = True
     saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {**NORM_FOREIGN, "num_groups": "groups", "group": "groups"}
     examples = (

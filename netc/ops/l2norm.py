@@ -27,6 +27,7 @@ class L2norm(Layer):
 
     eps: Annotated[float, Field(ge=1e-30, le=1)] = Field(default=1e-12, description="the least length divided by")
 
+    single = True
     saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {
         "epsilon": "eps",

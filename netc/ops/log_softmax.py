@@ -19,6 +19,7 @@ class LogSoftmax(Layer):
     Source: ONNX LogSoftmax-13, with its axis always written; torch.nn.LogSoftmax(dim=1)
     """
 
+    single = True
     saves = ("output",)
     examples = (({}, ((10,),)), ({}, ((4, 3, 5),)), ({}, ((3, 7),)), ({}, ((3, 2, 3, 4),)))
 

@@ -19,6 +19,7 @@ class Softmax(Layer):
     Source: ONNX Softmax-13, with its axis always written; torch.nn.Softmax(dim=1)
     """
 
+    single = True
     saves = ("output",)
     examples = (({}, ((10,),)), ({}, ((4, 3, 5),)), ({}, ((3, 7),)), ({}, ((3, 2, 3, 4),)))
 
