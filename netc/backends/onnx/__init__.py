@@ -99,7 +99,7 @@ class Emitted:
 
 @contextmanager
 def emitting(
-    lowered: Lowered, weights: Weights, out: str | os.PathLike[str], *, external_data: bool = False
+    lowered: emit.Emittable, weights: Weights, out: str | os.PathLike[str], *, external_data: bool = False
 ) -> Generator[Emitted]:
     """Write a file that takes the name `out` when the block ends well; whatever else ends it leaves nothing behind.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
 import netc
 from netc.backends.onnx import wire
 from netc.backends.onnx.data_file import DataFile
-from netc.backends.onnx.lowering import Lowered
 from netc.diagnostic import Fault
 from netc.op import Param
 from netc.weights import Weights
@@ -22,7 +22,19 @@ LIMIT = 2**31 - 1  # protobuf's, for one file
 SPARE = 2**20  # of it, for what is added behind the weights
 VERSION = netc.__version__
 
-KINDS = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8")}
+KINDS = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8"), "f16": np.dtype("<f2"), "bf16": np.dtype("<u2")}  # bf16: bits
+
+
+class Emittable(Protocol):
+    """A graph in ONNX's nodes, ready to be written: a lowered one, or one in another precision."""
+
+    opset: int
+    params: dict[str, Param]
+    """The tensors that stand behind the graph, by name."""
+
+    def graph(self, initializers: Sequence[bytes] = ()) -> bytes:
+        """GraphProto, with further initializers and without those tensors."""
+        ...
 
 
 def model(opset: int) -> bytes:
@@ -30,7 +42,7 @@ def model(opset: int) -> bytes:
     return wire.model(opset, max(IR_VERSION, NEWER.get(opset, 0)), "netc", VERSION)
 
 
-def chunks(lowered: Lowered, weights: Weights, data: DataFile | None = None) -> Iterator[bytes | memoryview]:
+def chunks(lowered: Emittable, weights: Weights, data: DataFile | None = None) -> Iterator[bytes | memoryview]:
     """A whole file but for metadata, in order; the tensors that `data` holds are only named.
 
     Equal arguments give equal bytes. Weights are made one piece at a time.
@@ -50,7 +62,7 @@ def chunks(lowered: Lowered, weights: Weights, data: DataFile | None = None) -> 
             yield piece.data.cast("B")
 
 
-def too_large(lowered: Lowered) -> bool:
+def too_large(lowered: Emittable) -> bool:
     """Whether protobuf does not take the model with all of its weights."""
     weights = sum(size_bytes(param) + len(name) + 100 for name, param in lowered.params.items())
     return len(lowered.graph()) + weights > LIMIT - SPARE
@@ -61,7 +73,7 @@ def metadata(entries: Mapping[str, str]) -> bytes:
     return b"".join([wire.block(wire.METADATA, wire.entry(key, entries[key])) for key in sorted(entries)])
 
 
-def refuse_unfit(lowered: Lowered, weights: Weights) -> None:
+def refuse_unfit(lowered: Emittable, weights: Weights) -> None:
     """Raises: Fault N401 for a weight that is missing or of the wrong shape or type."""
     for name, param in lowered.params.items():
         if name not in weights:
