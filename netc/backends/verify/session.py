@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netc.diagnostic import Fault
@@ -11,8 +11,10 @@ from netc.graph import Graph
 from netc.weights import Array
 
 
-def open_session(path: str | os.PathLike[str], graph: Graph) -> Callable[[Mapping[str, Array]], list[Array]]:
-    """What runs a file: feeds by input in, the graph's outputs out, in its order.
+def open_session(
+    path: str | os.PathLike[str], graph: Graph, outputs: Sequence[str] | None = None
+) -> Callable[[Mapping[str, Array]], list[Array]]:
+    """What runs a file: feeds by input in, and out the graph's outputs in its order, or those that are named.
 
     Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed.
     """
@@ -22,7 +24,9 @@ def open_session(path: str | os.PathLike[str], graph: Graph) -> Callable[[Mappin
     options = ort.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 4
-    names = [output.name for output in graph.outputs]
+    # Without VNNI, products of 8 bits would overflow in pairs.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    names = [output.name for output in graph.outputs] if outputs is None else list(outputs)
 
     def refused(error: Exception) -> Fault:
         words = " ".join(str(error).split())
