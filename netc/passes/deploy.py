@@ -1,4 +1,4 @@
-"""The net as it is deployed: without the outputs that only training has, and without what they alone need."""
+"""The net as it is deployed: without the outputs that only training has, and without what no output needs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from netc.weights import Weights
 
 
 def deploy(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
-    """Drop `only = train` outputs, the nodes and the inputs that feed nothing else, and their weights.
+    """Drop `only = train` outputs, layers that no other output needs, the inputs that fed only them, and their weights.
 
     An input stays where it alone gives a symbol its size.
     """
     outputs = tuple(output for output in graph.outputs if not output.train_only)
+    if len(outputs) == len(graph.outputs) and len(graph.deployed) == len(graph.nodes):
+        return graph, weights
     nodes = [node if node.name in graph.deployed else None for node in graph.nodes]
     smaller = rewritten(replace(graph, outputs=outputs), nodes, {})
     read = readers(smaller)

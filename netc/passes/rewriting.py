@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -22,7 +23,12 @@ def rewritten(graph: Graph, nodes: Sequence[Node | None], instead: Mapping[str, 
             name = instead[name]
         return name
 
-    kept = tuple(n._replace(inputs=tuple(map(value, n.inputs))) for n in nodes if n is not None)
+    def reread(node: Node) -> Node:
+        if instead.keys().isdisjoint(node.inputs):
+            return node
+        return node._replace(inputs=tuple(map(value, node.inputs)))
+
+    kept = tuple([reread(node) for node in nodes if node is not None])
     before = [0, *accumulate(n is not None for n in nodes)]  # how many nodes are kept before each place
     return replace(
         graph,
@@ -46,3 +52,8 @@ def readers(graph: Graph) -> dict[str, int]:
     for output in graph.outputs:
         count[output.value] += 1
     return count
+
+
+def applications(graph: Graph) -> Counter[str]:
+    """How often the tensors under each path are applied: more than once where layers share them."""
+    return Counter([node.weights for node in graph.nodes])
