@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors import numpy as safe
 from safetensors import torch as safe_torch
 
 from netc import weights as stored
-from netc.backends.torch import initial
+from netc.backends.torch import as_tensor, initial
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.weights.tensors import PIECE
@@ -252,3 +253,14 @@ def test_tensors_of_several_pieces_are_read_whole(tmp_path: Path) -> None:
     weights["fc.weight"][-1, -1] = np.inf
     with pytest.raises(Fault, match=r"stands in fc\.weight"):
         stored.check(weights, graph)
+
+
+def test_the_digest_is_the_hash_of_the_file_that_is_saved(tmp_path: Path) -> None:
+    weights = randomised(small())
+    stored.save(weights, tmp_path / "w.safetensors")
+    expected = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+    assert stored.digest(weights) == expected
+    assert stored.digest(stored.load(tmp_path / "w.safetensors", small())) == expected
+    safe_torch_file = tmp_path / "torch.safetensors"  # tensors in another order, under another header
+    torchs.save_file({n: as_tensor(a) for n, a in reversed(weights.items())}, safe_torch_file, {"a": "b"})
+    assert stored.digest(stored.load(safe_torch_file, small())) == expected

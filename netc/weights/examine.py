@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from math import isfinite
 from threading import Event
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from netc.diagnostic import Fault
-from netc.weights.tensors import Array, Made, Weights, cut, maker
+from netc.weights.safetensors_file import layout
+from netc.weights.tensors import Array, Made, Weights, maker, pieces
 
 SHOWN = 20  # names in one message
-SMALL = 4096  # bytes; less than that is hashed together with what follows
 
 
 class Examined(NamedTuple):
@@ -29,7 +27,7 @@ class Examined(NamedTuple):
 
 
 def digest(weights: Weights) -> str:
-    """SHA-256 over names, types, shapes and bytes, sorted by name: equal for equal weights, however they are stored."""
+    """SHA-256 of the safetensors file that `save` writes of the weights: equal for equal ones, however stored."""
     return examine(weights).sha256
 
 
@@ -38,34 +36,39 @@ def examine(weights: Weights, stopped: Callable[[], bool] = lambda: False) -> Ex
 
     Raises: as reading the weights does.
     """
-    total = hashlib.sha256()
-    waiting = bytearray()
-    unsound: list[str] = []
+    start, makers = layout(weights)
+    total = hashlib.sha256(start)
+    sound = True
     with np.errstate(all="ignore"):
-        for name in sorted(weights):
-            make = maker(weights, name)
-            tensor = make if isinstance(make, Made) else make()
-            waiting += f"{json.dumps(name)} {_word(tensor.dtype)} {list(tensor.shape)}\n".encode()
-            sound = True
-            for piece in tensor.pieces() if isinstance(tensor, Made) else cut(tensor):
-                if stopped():
-                    return Examined(total.hexdigest(), tuple(unsound))
-                if piece.nbytes < SMALL:
-                    waiting += piece.data
-                else:
-                    total.update(waiting)
-                    waiting.clear()
-                    total.update(piece.data)
-                sound = sound and _finite(piece)
-            if not sound:
-                unsound.append(name)
-    total.update(waiting)
-    return Examined(total.hexdigest(), tuple(unsound))
+        for piece in _pieces(makers):
+            if stopped():
+                return Examined(total.hexdigest(), ())
+            total.update(piece.data)
+            sound = sound and _finite(piece)
+        unsound = () if sound else tuple(name for name in weights if not _all_finite(maker(weights, name)))
+    return Examined(total.hexdigest(), unsound)
 
 
-@lru_cache
-def _word(dtype: np.dtype[Any]) -> str:
-    return dtype.newbyteorder("<").str
+def _pieces(makers: Sequence[Callable[[], Array]]) -> Iterator[Array]:
+    # Tensors that lie behind one another in a file are read as one: a net of a thousand layers has thousands of small
+    # ones, and for each of them this thread would take the interpreter from the others.
+    together: Made | None = None
+    for make in makers:
+        following = together.then(make) if together is not None and isinstance(make, Made) else None
+        if following is None:
+            if together is not None:
+                yield from together.pieces()
+            together = make if isinstance(make, Made) else None
+            if together is None:
+                yield from pieces(make)
+        else:
+            together = following
+    if together is not None:
+        yield from together.pieces()
+
+
+def _all_finite(make: Callable[[], Array]) -> bool:
+    return all(_finite(piece) for piece in pieces(make))
 
 
 def finite(array: Array) -> bool:

@@ -23,6 +23,8 @@ def named(found: Found, graph: Graph) -> tuple[dict[str, Stored], tuple[str, ...
     Raises: Fault N443 where two tensors would have one name, N442 where several prefixes are as good.
     """
     expected = [name for name, _ in graph.parameters()]
+    if set(found.tensors) == set(expected):
+        return dict(found.tensors), ()
     plain = _unwrapped(found, expected)
     prefix = _prefix(found.name, plain, expected)
     if not prefix:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -17,7 +18,7 @@ import safetensors
 from netc.atomic import replacing
 from netc.diagnostic import Fault
 from netc.weights.stored import Stored
-from netc.weights.tensors import Array, Made, Weights, little, step_of
+from netc.weights.tensors import Array, Made, Weights, described, maker, pieces, step_of
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"}
 _KINDS = {word: (np.dtype(text), np.dtype(text).name) for word, text in _STORED.items()}
@@ -102,24 +103,30 @@ class _Span(Made):
         super().__init__(shape, dtype)
         self._file = file
         self._at = at
+        self._end = at + self.size * dtype.itemsize
 
     def pieces(self, of: int = 1) -> Iterable[Array]:
-        size, step = prod(self.shape), step_of(of)
-        if size <= step:
-            return (self().reshape(-1),)
-        return self._several(size, step)
+        step = step_of(of)
+        return (self().reshape(-1),) if self.size <= step else self._several(step)
 
-    def _several(self, size: int, step: int) -> Iterable[Array]:
+    def _several(self, step: int) -> Iterable[Array]:
         at = self._at
-        for left in range(size, 0, -step):
+        for left in range(self.size, 0, -step):
             piece = np.empty(min(left, step), self.dtype)
             self._file.fill(at, piece)
             yield piece
             at += piece.nbytes
 
+    def then(self, following: Made) -> Made | None:
+        if not isinstance(following, _Span) or following._at != self._end or following._file is not self._file:
+            return None
+        if following.dtype != self.dtype:
+            return None
+        return _Span(self._file, self._at, (self.size + following.size,), self.dtype)
+
     def __call__(self) -> Array:
         whole = np.empty(self.shape, self.dtype)
-        if whole.size:
+        if self.size:
             self._file.fill(self._at, whole)
         return whole
 
@@ -153,21 +160,36 @@ def save(weights: Weights, path: str | os.PathLike[str], metadata: Mapping[str, 
     Raises: Fault as `netc.atomic.replacing` does.
     """
     # The library's writer would copy every tensor twice and promises no order; the format is a length, JSON, and bytes.
-    arrays = {name: little(weights[name]) for name in sorted(weights)}
-    words = {dtype: word for word, dtype in _STORED.items()}
-    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # large elements first: all are aligned
-    header: dict[str, object] = {}
-    if metadata:
-        header["__metadata__"] = {key: metadata[key] for key in sorted(metadata)}
+    start, makers = layout(weights, metadata)
+    with replacing(path) as file:
+        file.write(start)
+        for make in makers:
+            for piece in pieces(make):
+                file.write(piece.data)
+
+
+def layout(weights: Weights, metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[Callable[[], Array]]]:
+    """What a file of these weights begins with, and what makes the tensors behind it, in order."""
+    known = {name: described(weights, name) for name in weights}
+    order = sorted(known)
+    order.sort(key=lambda name: -known[name][1].itemsize)  # large elements first: then all of them are aligned
+    entries = [f'"__metadata__":{_json({key: metadata[key] for key in sorted(metadata)})}'] if metadata else []
     at = 0
     for name in order:
-        array = arrays[name]
-        end = at + array.nbytes
-        header[name] = {"dtype": words[array.dtype.str], "shape": list(array.shape), "data_offsets": [at, end]}
+        shape, dtype = known[name]
+        end = at + prod(shape) * dtype.itemsize
+        sides = ",".join(map(str, shape))
+        entries.append(f'{_json(name)}:{{"dtype":"{_word(dtype)}","shape":[{sides}],"data_offsets":[{at},{end}]}}')
         at = end
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = f"{{{','.join(entries)}}}".encode()
     text += b" " * (-len(text) % 8)
-    with replacing(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            file.write(arrays[name].reshape(-1).data)
+    return len(text).to_bytes(8, "little") + text, [maker(weights, name) for name in order]
+
+
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@lru_cache
+def _word(dtype: np.dtype[Any]) -> str:
+    words = {text: word for word, text in _STORED.items()}
+    return words[dtype.newbyteorder("<").str]

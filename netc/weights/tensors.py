@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ class Made(ABC):
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape
+        self.size = prod(shape)
         self.dtype = dtype
 
     @abstractmethod
@@ -31,6 +33,10 @@ class Made(ABC):
 
         A piece stays as it is when the next is made, so that it can be hashed meanwhile.
         """
+
+    def then(self, following: Made) -> Made | None:
+        """This tensor and another one behind it as one, where they lie so: what reads many reads them at once."""
+        return None
 
     def __call__(self) -> Array:
         whole = np.empty(self.shape, self.dtype)
@@ -105,9 +111,10 @@ def changed(weights: Weights, makers: Mapping[str, Callable[[], Array]]) -> Lazy
 def described(weights: Weights, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """A tensor's shape and type; it is made only where that is the only way to know. Raises KeyError."""
     make = maker(weights, name)
-    if not isinstance(make, Made):
-        make = make()
-    return tuple(make.shape), make.dtype
+    if isinstance(make, Made):
+        return make.shape, make.dtype
+    array = make()
+    return tuple(array.shape), array.dtype
 
 
 def little(array: Array) -> Array:
