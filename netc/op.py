@@ -107,8 +107,9 @@ class Weight(NamedTuple):
 class Inline(NamedTuple):
     """A layer without state for the torch back end: an expression over operands `{0}`, `{1}`, ... and `{training}`.
 
-    It is made of the op's own words and validated numbers only, never of text from a spec. `torch`, `nn` and `F`
-    (torch.nn.functional) are in scope. `define` is the source of a function that it calls: the file then holds it.
+    It is made of the op's own words and validated numbers only, never of text from a spec. `torch`, `nn`, `F`
+    (torch.nn.functional) and `Tensor` are in scope. `define` is the source of a function that it calls: the file then
+    holds it.
     """
 
     text: str

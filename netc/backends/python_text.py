@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from keyword import iskeyword
 from math import isfinite
+from textwrap import wrap
+from typing import NamedTuple, TypeAlias
+from unicodedata import normalize
 
 from netc.diagnostic import Span
 from netc.op import Argument
@@ -30,9 +33,10 @@ def literal(value: Argument) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can stand after `self.`: an ASCII identifier, no keyword, not mangled inside a class."""
-    # Python folds other letters (NFKC) and renames `self.__a` inside a class: both would change state_dict's names.
-    return text.isascii() and text.isidentifier() and not iskeyword(text) and not text.startswith("__")
+    """Whether a text can stand after `self.`: an identifier, no keyword, not folded and not mangled inside a class."""
+    # Python folds letters (NFKC) and renames `self.__a` inside a class: both would change state_dict's names.
+    plain = text.isidentifier() and not iskeyword(text) and not text.startswith("__")
+    return plain and normalize("NFKC", text) == text
 
 
 def variable(text: str) -> str:
@@ -73,13 +77,44 @@ def place(span: Span) -> str:
     return f"{plain(span.source.name.replace(chr(92), '/').rpartition('/')[2])}:{span.line}"
 
 
-def line(indent: int, code: str, comment: str = "") -> list[str]:
-    """A statement with its comment behind it, or above where both do not fit; code that is too long is broken up."""
+class Group(NamedTuple):
+    """A call or a list that is laid out one item a line, a comma after each; without commas a lone item's."""
+
+    head: str
+    items: list[Code]
+    tail: str
+    commas: bool = True
+
+    @staticmethod
+    def prefixed(prefix: str, code: Code) -> Code:
+        """With something before it: `"key": nn.ReLU()`."""
+        return f"{prefix}{code}" if isinstance(code, str) else code._replace(head=f"{prefix}{code.head}")
+
+
+Code: TypeAlias = "str | Group"
+
+
+def laid(indent: int, code: Code, before: str = "", after: str = "") -> list[str]:
+    """An expression's lines, with something before and after it: a group without commas is one line where it fits."""
     pad = " " * indent
-    if not comment:
+    if isinstance(code, str):
+        return _statement(indent, f"{before}{code}{after}")
+    if not code.commas and len(code.items) == 1 and isinstance(code.items[0], str):
+        flat = f"{before}{code.head}{code.items[0]}{code.tail}{after}"
+        if len(pad) + len(flat) <= WIDTH or len(pad) + 4 + len(code.items[0]) <= WIDTH:
+            return wrapped(indent, flat)
+    comma = "," if code.commas else ""
+    rows = [row for item in code.items for row in laid(indent + 4, item, after=comma)]
+    return [f"{pad}{before}{code.head}", *rows, f"{pad}{code.tail}{after}"]
+
+
+def _statement(indent: int, code: str) -> list[str]:
+    # A generator that is too long has its `for` on a line of its own.
+    pad = " " * indent
+    found = re.fullmatch(r"\*\((.*) (for \w+ in range\(.*\))\)(,?)", code)
+    if found is None or len(pad) + len(code) <= WIDTH:
         return wrapped(indent, code)
-    whole = f"{pad}{code}  # {comment}"
-    return [whole] if len(whole) <= WIDTH else [f"{pad}# {comment}", *wrapped(indent, code)]
+    return [f"{pad}*(", *wrapped(indent + 4, found[1]), f"{pad}    {found[2]}", f"{pad}){found[3]}"]
 
 
 def wrapped(indent: int, code: str) -> list[str]:
@@ -95,10 +130,20 @@ def wrapped(indent: int, code: str) -> list[str]:
     return [pad + head, *(each for item in items for each in wrapped(indent + 4, f"{item},")), pad + tail]
 
 
-def call(indent: int, head: str, items: Iterable[tuple[str, str]]) -> list[str]:
-    """`head(`, one item a line with its comment, and `)`."""
-    rows = [row for code, comment in items for row in line(indent + 4, f"{code},", comment)]
-    return [f"{' ' * indent}{head}(", *rows, f"{' ' * indent})"]
+def signature(indent: int, head: str, words: Sequence[str], returned: str) -> list[str]:
+    """`def name(self, x: Tensor) -> Tensor:`, its parameters on a line of their own or one a line where it is long."""
+    pad = " " * indent
+    flat = f"{pad}{head}({', '.join(words)}) -> {returned}:"
+    if len(flat) <= WIDTH:
+        return [flat]
+    inside = f"{pad}    {', '.join(words)}"
+    rows = [inside] if len(inside) <= WIDTH else [f"{pad}    {word}," for word in words]
+    return [f"{pad}{head}(", *rows, f"{pad}) -> {returned}:"]
+
+
+def prose(words: str, width: int) -> list[str]:
+    """A sentence on lines of at most so many letters."""
+    return wrap(words, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _last_bracket(code: str) -> tuple[str, list[str], str] | None:

@@ -28,7 +28,7 @@ _FUNCTIONS = {
 }
 
 _BILINEAR = '''\
-def bilinear_(weight: torch.Tensor) -> None:
+def bilinear_(weight: Tensor) -> None:
     """Fill a transposed convolution's kernel so that each channel is enlarged alone, by linear interpolation."""
     window = torch.ones(())
     for k in weight.shape[2:]:

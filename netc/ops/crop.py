@@ -100,12 +100,9 @@ class Crop(Layer):
     def torch(self, *xs: TensorType) -> Call:
         offsets = per_side(self.offset, xs[0].rank, "offset")
         cuts: list[str] = []
-        for i, (o, m) in enumerate(zip(offsets, xs[1].sides, strict=True), start=2):
-            start = str(o or "")
-            if isinstance(m, int):
-                cuts.append(f"{start}:{m + o}")
-            else:  # with the spaces that formatters give what is not a number alone
-                cuts.append(f"{start} : {f'{o} + ' if o else ''}{{1}}.shape[{i}]".lstrip())
+        for i, o in enumerate(offsets, start=2):
+            # With the spaces that formatters give what is not a number alone.
+            cuts.append(f"{o or ''} : {f'{o} + ' if o else ''}{{1}}.shape[{i}]".lstrip())
         return Inline(f"{{0}}[:, :, {', '.join(cuts)}]")
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:

@@ -14,6 +14,13 @@ from netc.ops._words import unlike
 from netc.ops._working import places
 from netc.tensor import TensorType
 
+_CHANNEL_NORM = '''\
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each position, which come first where torch takes the last sides."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)'''
+
 
 @op("ln")
 class Ln(Learned):
@@ -86,8 +93,7 @@ class Ln(Learned):
         made = Module("nn.LayerNorm", (shape if len(shape) > 1 else xs[0].c,), unlike(1e-5, eps=self.eps))
         if self.over == "all" or not xs[0].rank:
             return made
-        # torch normalises the last sides, and channels come first.
-        return made._replace(before="{0}.movedim(1, -1)", after="{0}.movedim(-1, 1)")
+        return made._replace(target="ChannelNorm", define=_CHANNEL_NORM)
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
         rank, words = xs[0].type.rank, {"axis": 1 if self.over == "all" else -1, "epsilon": float(self.eps)}

@@ -54,7 +54,7 @@ class Local(nn.Module):
         for each in self.parameters():
             nn.init.uniform_(each, -bound, bound)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         rank = len(self.stride)
         k = self.weight.shape[rank + 2 :]
         for i in range(rank):

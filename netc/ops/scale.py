@@ -56,7 +56,7 @@ class Scale(Learned):
 
     def torch(self, *xs: TensorType) -> Call:
         x = xs[0]
-        ones = f".reshape({', '.join(map(str, (x.c, *[1] * x.rank)))})" if self.flat and x.rank else ""
+        ones = f".reshape({', '.join(['-1', *['1'] * x.rank])})" if self.flat and x.rank else ""
         return Weight(self._shape(x), f"{{0}} * {{weight}}{ones}")
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:

@@ -41,7 +41,7 @@ _LARGEST_FACTOR = 40
 
 # No variable of `forward` starts with an underscore, and so none hides the function.
 _NEAREST = '''\
-def _nearest(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+def _nearest(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """Resize by taking row floor(i n / m) of n as row i of m, where F.interpolate's float32 would miss some."""
     for dim, m in enumerate(size, start=2):
         x = x.index_select(dim, torch.arange(m, device=x.device) * x.shape[dim] // m)

@@ -94,7 +94,7 @@ def module_script(spec: Path, net: str | None, summary: bool) -> str:
     graph = checked(spec, net)
     code = backend.source(graph)
     top = re.findall(r"^class (\w+)\(", code, re.MULTILINE)[-1]
-    code += f'\nwith torch.device("meta"):\n    net = {top}()\n'
+    code += f'\nimport torch\nwith torch.device("meta"):\n    net = {top}()\n'
     if summary:
         sides = [[1 if i == 0 else int(d) for i, d in enumerate(each.type.dims)] for each in graph.inputs]  # pyright: ignore[reportArgumentType] -- only the batch is a symbol here
         inputs = ", ".join(f'torch.empty({side}, device="meta")' for side in sides)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netc.backends.torch.source import Emitter
+from netc.backends.torch.source import written
 from netc.graph import Graph
 
 
@@ -29,18 +31,24 @@ def module(graph: Graph, weights: Mapping[str, npt.NDArray[Any]] | None = None) 
         state = {name: as_tensor(np.array(weights[name])) for name, _ in graph.parameters()}
         built.load_state_dict(state, assign=True)
         return built
-    emitter = Emitter(graph)
-    code = emitter.file()
-    digest = hashlib.sha256(code.encode()).hexdigest()
-    filename = f"<netc {emitter.top} {digest[:16]}>"
-    linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"__name__": f"netc_generated_{digest[:16]}"}
-    exec(compile(code, filename, "exec"), namespace)
-    built = cast(nn.Module, namespace[emitter.top]())
+    code, top = written(graph)
+    built = cast(nn.Module, getattr(_executed(code, top), top)())
     expected = {name: param.shape for name, param in graph.parameters()}
     found = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     assert found == expected, f"{graph.name}: torch has {_differences(found, expected)}"
     return built
+
+
+def _executed(code: str, top: str) -> ModuleType:
+    # A module like any other, so that its classes can be pickled and their source be read.
+    digest = hashlib.sha256(code.encode()).hexdigest()[:16]
+    name, filename = f"netc_generated_{digest}", f"<netc {top} {digest}>"
+    if name not in sys.modules:
+        made = ModuleType(name)
+        linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
+        exec(compile(code, filename, "exec"), made.__dict__)
+        sys.modules[name] = made
+    return sys.modules[name]
 
 
 def as_tensor(array: npt.NDArray[Any]) -> torch.Tensor:
