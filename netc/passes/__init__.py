@@ -30,9 +30,9 @@ PIPELINE: tuple[Pass, ...] = (
     merge_channels,  # slices and concats that undo one another are gone
     fold_padding,  # a pad is its convolution's or its pooling's own
     fold_strides,  # what a subsample throws away is not computed
-    fold_batch_norm,  # conv -> bn is one conv
-    fold_forward,  # bn -> conv without padding is one conv
     fold_orders,  # a flatten in another order is a plain one before reordered weights
+    fold_batch_norm,  # conv -> bn is one conv
+    fold_forward,  # bn -> conv without padding is one conv, and so is bn -> flatten -> fc
 )
 
 

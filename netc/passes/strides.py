@@ -38,7 +38,7 @@ def fold_strides(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         if before is None or applied[node.weights] > 1:
             continue
         far = _steps(node)
-        if far and reads[before.name] == 1 and applied[before.weights] == 1:
+        if far and reads[node.inputs[0]] == 1 and applied[before.weights] == 1:
             longer = _longer(before.op, draft.type(before.inputs[0]), far)
             if longer is not None and longer.infer(*draft.types(before)) == node.type:
                 draft.put(before._replace(op=longer, type=node.type))
