@@ -6,8 +6,9 @@ What a spec has wrong is a value (`Checked.diagnostics`); `load`, `compile` and 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netc.backends.build import Built
+    from netc.weights import Reading
 
 
 @dataclass(frozen=True)
@@ -157,30 +159,50 @@ def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | No
     return graph
 
 
-def compile(target: str | Path, *, weights: str | Path | Mapping[str, np.ndarray[Any, Any]] | None = None) -> nn.Module:
+def compile(
+    target: str | Path,
+    *,
+    weights: str | Path | Mapping[str, np.ndarray[Any, Any]] | None = None,
+    reading: Reading | None = None,
+) -> nn.Module:
     """The net as a torch module, in train mode like any new one; its source is what `netc build --emit torch` writes.
 
-    `weights` is a safetensors file or a mapping of `state_dict` names to arrays, copied, or to tensors on the CPU;
-    without it the weights are torch's initial ones.
-    Raises SpecError, Several, and Fault N4xx for weights that do not fit.
+    `weights` is a source as for `netc build --weights`, read as `reading` says, or a mapping of `state_dict` names to
+    arrays, copied, or to tensors on the CPU; without it, and where it is partial, they are torch's initial ones.
+    Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx for weights that do not fit.
     """
     graph = load(target)
     from netc.backends import torch as backend
 
-    return backend.module(graph, weights=None if weights is None else weights_of(graph, weights))
+    if weights is None:
+        return backend.module(graph)
+
+    def initial() -> Mapping[str, np.ndarray[Any, Any]]:
+        return {name: tensor.numpy() for name, tensor in backend.module(graph).state_dict().items()}
+
+    return backend.module(graph, weights=weights_of(graph, weights, reading, initial=initial))
 
 
 def weights_of(
-    graph: Graph, weights: str | Path | Mapping[str, np.ndarray[Any, Any]], *, finite: bool = True
+    graph: Graph,
+    weights: str | Path | Mapping[str, np.ndarray[Any, Any]],
+    reading: Reading | None = None,
+    *,
+    initial: Callable[[], Mapping[str, np.ndarray[Any, Any]]],
+    finite: bool = True,
 ) -> Mapping[str, np.ndarray[Any, Any]]:
-    """Weights from a safetensors file or a mapping, checked against the net. Raises Fault N4xx."""
+    """Weights from a source or a mapping, held to the net; what is partial is `initial`. Raises Fault N4xx."""
     from netc import weights as stored
 
-    if isinstance(weights, str | Path):
-        return stored.load(Path(weights), graph, stored.Reading(nonfinite=not finite))
-    import numpy as np
+    reading = reading or stored.Reading()
+    if not isinstance(weights, str | Path):
+        import numpy as np
 
-    return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph, finite=finite)
+        finite = finite and not reading.nonfinite
+        return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph, finite=finite)
+    as_asked = replace(reading, nonfinite=reading.nonfinite or not finite)
+    found = stored.load(weights, graph, as_asked, say=lambda text: warnings.warn(text, stacklevel=5))
+    return stored.completed(found, graph, initial) if reading.partial else found
 
 
 def build(
@@ -189,6 +211,7 @@ def build(
     *,
     weights: str | Path | Mapping[str, np.ndarray[Any, Any]] | None = None,
     init: int | None = None,
+    reading: Reading | None = None,
     verify: bool = True,
     opset: int | None = None,
     fold: bool = True,
@@ -198,29 +221,33 @@ def build(
 ) -> Built:
     """Compile a net and its weights to an ONNX file with its manifest, verified against float64 torch.
 
-    `init` is a seed for initial weights where none are given; `sizes` make numbers of symbols, such as {"H": 512}; with
-    `external_data`, and beyond 2 GiB, weights lie in a file beside `out`. Raises SpecError, Several, and Fault N4xx; a
-    file that fails verification is not left behind, and an older `out` stays as it was.
+    `weights` is a source as for `netc build --weights`, read as `reading` says, or a mapping. `init` is a seed for
+    initial weights where none are given, and for what a partial `reading` leaves out; `sizes` make numbers of symbols,
+    such as {"H": 512}; with `external_data`, and beyond 2 GiB, weights lie in a file beside `out`. Warns of choices
+    made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is not left behind,
+    and an older `out` stays as it was.
     """
     graph = load(target)
     from netc.backends.build import build as write
 
-    if (weights is None) == (init is None):
+    partial = reading is not None and bool(reading.partial)
+    if init is None if partial or weights is None else init is not None:
         raise Fault(
             "N400",
-            "a build takes weights or a seed for initial ones, and one of them only",
+            "a build takes weights or a seed for initial ones, and both where the weights are partial",
             help="pass weights=... or init=0",
         )
-    if weights is None:
-        from netc.backends.torch import initial
 
-        assert init is not None
-        tensors = initial(graph, init)
-    else:
-        tensors = weights_of(graph, weights, finite=False)  # which is seen while they are written
+    def initial() -> Mapping[str, np.ndarray[Any, Any]]:
+        from netc.backends import torch as backend
+
+        return backend.initial(graph, init or 0)
+
+    # Whether each number is one is seen while they are written.
+    given = None if weights is None else weights_of(graph, weights, reading, initial=initial, finite=False)
     return write(
         graph,
-        tensors,
+        initial() if given is None else given,
         Path(out),
         verify=verify,
         opset=opset,
@@ -228,4 +255,5 @@ def build(
         verify_data=verify_data,
         sizes=sizes or {},
         external_data=external_data,
+        nonfinite=reading is not None and reading.nonfinite,
     )

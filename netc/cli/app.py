@@ -22,6 +22,7 @@ from netc.graph import Graph
 if TYPE_CHECKING:
     from netc.training.data import Data
     from netc.training.trainer import Epoch, Progress, Step
+    from netc.weights import Weights
 
 
 class Format(StrEnum):
@@ -86,6 +87,30 @@ StdinOption = Annotated[
     typer.Option("--stdin-name", metavar="NAME", help="The file that standard input stands for, where - is checked."),
 ]
 
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Trained weights: safetensors, a torch checkpoint, .npz, ONNX, a folder, torchvision:NAME, timm:NAME.",
+    ),
+]
+WeightsKeyOption = Annotated[
+    str | None,
+    typer.Option("--weights-key", metavar="KEY", help="Of several sets of weights this one: model_ema, say."),
+]
+MapOption = Annotated[
+    str | None,
+    typer.Option("--map", metavar="FILE", help="Which tensor is which: a file that `netc weights map` made."),
+]
+PartialOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--partial",
+        metavar="PATTERN",
+        help='Tensors that may be missing or of another shape, and start anew: "fc.*"; repeatable.',
+    ),
+]
+
 LARGEST_SEED = 2**32 - 1
 LIMITS = Limits()
 
@@ -96,6 +121,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+weights_app = typer.Typer(
+    help="Look into weights, convert them, and map their names to a net's.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(weights_app, name="weights")
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="Weights, as for `netc build --weights`.")]
 
 
 def _version(asked: bool) -> None:
@@ -256,13 +291,19 @@ def build(
             show_default="NET.onnx, or - with --emit torch",
         ),
     ] = None,
-    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Trained weights, safetensors.")] = None,
+    weights: WeightsOption = None,
     init: Annotated[
         int | None,
         typer.Option(
             metavar="SEED", min=0, max=LARGEST_SEED, help="Initial weights from this seed, in place of trained ones."
         ),
     ] = None,
+    weights_key: WeightsKeyOption = None,
+    weights_map: MapOption = None,
+    partial: PartialOption = None,
+    allow_nonfinite: Annotated[
+        bool, typer.Option("--allow-nonfinite", help="Take NaN and infinities as weights.")
+    ] = False,
     emit: Annotated[Emit, typer.Option(help="An ONNX model, or readable torch source.")] = Emit.onnx,
     opset: Annotated[
         int | None,
@@ -290,11 +331,16 @@ def build(
     """Compile a net to a verified ONNX file, or to torch source."""
     from netc.cli.build import Options, emit_torch
     from netc.cli.build import build as run
+    from netc.cli.weights import ReadingOptions
 
     if emit is Emit.torch:
         given = {
             "--weights": weights is not None,
             "--init": init is not None,
+            "--weights-key": weights_key is not None,
+            "--map": weights_map is not None,
+            "--partial": partial is not None,
+            "--allow-nonfinite": allow_nonfinite,
             "--opset": opset is not None,
             "--no-fold": not fold,
             "--no-verify": not verify,
@@ -313,7 +359,8 @@ def build(
         emit_torch(_load(spec, search), spec, out)
         return
     as_json = _form(form, json) == "json"
-    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data)
+    reading = ReadingOptions(weights_key, weights_map, partial or (), allow_nonfinite)
+    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data, reading)
     options.check(spec)
     run(_load(spec, search), spec, options, as_json=as_json)
 
@@ -388,26 +435,38 @@ def train(
     max_bad: Annotated[
         str, typer.Option(metavar="SHARE", help="How many of the images may be broken, such as 1% or 0.01.")
     ] = "1%",
+    weights: WeightsOption = None,
+    weights_key: WeightsKeyOption = None,
+    weights_map: MapOption = None,
+    partial: PartialOption = None,
     search: SearchOption = None,
     form: ResultOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a net as its `train` section says, and save the weights."""
+    from netc.cli.weights import ReadingOptions
+    from netc.cli.weights import load as read
+
     share, as_json = _share(max_bad), _form(form, json) == "json"
+    reading = ReadingOptions(weights_key, weights_map, partial or ())
+    reading.check(weights)
     graph = _load(spec, search)
     target = out or Path(f"{graph.name}.safetensors")
-    writable(target, spec)
+    writable(target, spec, weights)
     from netc.training import data as source
     from netc.training.task import task
     from netc.training.trainer import train as fit
     from netc.weights import save
 
     task(graph)  # what cannot be trained is refused before a minute is spent on reading pictures
+    start: Weights = {} if weights is None else read(weights, graph, reading, finite=True, deployed=False)
     # Pictures held out are the same for every seed, so that seeds can be compared.
     loaded = source.load(data, graph, max_bad=share)
     _about(loaded)
     with _progress() as progress:
-        result = fit(graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress)
+        result = fit(
+            graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress, weights=start
+        )
     save(result.weights, target, {"netc": __version__, "net": graph.name, "seed": str(seed)})
     if as_json:
         terminal.out(
@@ -514,6 +573,49 @@ def fmt(
     from netc.cli.fmt import fmt as run
 
     run(spec, check=check, diff=diff, stdin_name=stdin_name)
+
+
+@weights_app.command("show", short_help="List the tensors of a file of weights.")
+def weights_show(
+    source: Source, weights_key: WeightsKeyOption = None, form: ResultOption = None, json: JsonOption = False
+) -> None:
+    """List the tensors of a source: names, shapes, types and sizes."""
+    from netc.cli.weights import show as run
+
+    run(source, weights_key, _form(form, json))
+
+
+@weights_app.command("convert", short_help="Write weights as safetensors.")
+def weights_convert(
+    source: Source,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The safetensors file to write.")],
+    weights_key: WeightsKeyOption = None,
+) -> None:
+    """Write the tensors of a source as safetensors, under their names there; bf16 becomes f32."""
+    from netc.cli.weights import convert as run
+
+    run(source, weights_key, out)
+
+
+@weights_app.command("map", short_help="Propose which tensor of a file is which of a net's.")
+def weights_map(
+    spec: Spec,
+    source: Source,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Save the map: TOML, or JSON by its ending.")
+    ] = None,
+    weights_key: WeightsKeyOption = None,
+    search: SearchOption = None,
+    form: ResultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Propose which tensor of a source is which of a net's, layer by layer, with what says so.
+
+    Exits with 1 where a tensor stays open: nothing is guessed.
+    """
+    from netc.cli.weights import propose as run
+
+    run(_load(spec, search), source, weights_key, out, _form(form, json))
 
 
 # --- what the commands share

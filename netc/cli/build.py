@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc import render
 from netc.cli import terminal
 from netc.cli.codes import UsageFault
+from netc.cli.weights import ReadingOptions, load
 from netc.cli.writable import writable
 from netc.graph import Graph
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from netc.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Options:
     verify_data: str | None = None
     at: Sequence[str] = ()
     external_data: bool = False
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     def check(self, spec: str) -> None:
         """Raises: UsageFault where options exclude each other, or weights are missing."""
@@ -40,8 +44,11 @@ class Options:
                 "--emit torch writes Python source" if self.out.suffix == ".py" else "name a file that ends in .onnx"
             )
             raise UsageFault(f"{self.out} would be an ONNX file: {better}")
-        if self.weights is not None and self.init is not None:
-            raise UsageFault("--weights and --init exclude each other")
+        self.reading.check(self.weights)
+        if self.weights is not None and self.init is not None and not self.reading.partial:
+            raise UsageFault("--weights and --init exclude each other, but for --partial")
+        if self.reading.partial and self.init is None:
+            raise UsageFault("--partial leaves tensors out of --weights: say with --init SEED what they start from")
         if self.verify_data is not None and not self.verify:
             raise UsageFault("--verify-data and --no-verify exclude each other")
         if self.weights is None and self.init is None:
@@ -64,16 +71,22 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
     """Build the net and say what came of it."""
     target = options.out or Path(f"{graph.name}.onnx")
     writable(target, spec, options.weights)
-    from netc import weights as stored
     from netc.backends.build import build as write
+
+    def initial() -> Weights:
+        from netc.backends import torch
+
+        return torch.initial(graph, options.init or 0)
 
     if options.weights is not None:
         # Whether each number is one is seen while they are written.
-        tensors = stored.load(options.weights, graph, stored.Reading(nonfinite=True), deployed=True)
-    else:
-        from netc.backends.torch import initial
+        tensors = load(options.weights, graph, options.reading, finite=False, deployed=True)
+        if options.reading.partial:
+            from netc.weights import completed
 
-        tensors = initial(graph, options.init or 0)
+            tensors = completed(tensors, graph, initial)
+    else:
+        tensors = initial()
     samples = _samples(graph, options.verify_data) if options.verify_data is not None else None
     built = write(
         graph,
@@ -85,6 +98,7 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
         verify_data=samples,
         sizes=options.sizes(),
         external_data=options.external_data,
+        nonfinite=options.reading.nonfinite,
     )
     if as_json:
         terminal.out(render.as_json(built.record()))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from netc.backends.torch import module
+from netc.backends.torch import as_tensor, module
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.sections import Cosine, CrossEntropy, Loss, Train
 from netc.training.data import Data
 from netc.training.feed import Feed
 from netc.training.task import Head, Task, enough_for_batch_norm, task
+from netc.weights import Weights
 
 REPORT_S = 0.1  # between two reports of progress; each waits for the device
 
@@ -96,8 +98,9 @@ def train(
     batch: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    weights: Weights = MappingProxyType({}),
 ) -> Result:
-    """Train from fresh weights; `epochs` and `batch` override the `train` section's.
+    """Train from fresh weights but for those given; `epochs` and `batch` override the `train` section's.
 
     The same seed gives the same weights on the same machine: it sets torch's global generator (weights, dropout) and
     the order of the images. The weights are those after the last epoch, not the best on the test part.
@@ -116,7 +119,9 @@ def train(
     torch.backends.cudnn.deterministic = True  # some of cuDNN's gradients add in whatever order threads end
     try:
         torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType] -- torch types it in part
-        net = module(graph).to(place)
+        net = module(graph)
+        net.load_state_dict({n: as_tensor(np.array(weights[n])) for n in weights}, strict=False)
+        net = net.to(place)
         return _Training(wanted, net, data, batch, epochs, place, progress or Silent()).run(seed)
     except torch.OutOfMemoryError as error:
         message = f"{place} has not enough memory to train `{graph.name}` with batches of {batch}"

@@ -93,8 +93,11 @@ def fit(
         more = f"\n  and {total - SHOWN} more" if total > SHOWN else ""
         tensors = "1 tensor does" if total == 1 else f"{total} tensors do"
         listed = "".join(f"\n  {line}" for line in wrong[:SHOWN])
-        renamed = help if missing and unexpected else ""
-        raise Fault("N401", f"{prefix}{tensors} not fit {graph.name}:{listed}{more}", help=renamed)
+        raise Fault(
+            "N401",
+            f"{prefix}{tensors} not fit {graph.name}:{listed}{more}",
+            help=help if missing and unexpected else _one_layer(wrong) if prefix else "",
+        )
     weights = Lazy(
         {
             name: _as(found[name], param.dtype)
@@ -106,6 +109,12 @@ def fit(
     if finite:
         refuse_unsound(tuple([name for name in weights if not _finite(weights, name)]), prefix)
     return weights
+
+
+def _one_layer(wrong: Sequence[str]) -> str:
+    """How to leave out the one layer that does not fit, such as a head for other classes."""
+    layers = {line.partition(": ")[0].rpartition(".")[0] for line in wrong}
+    return f'--partial "{layers.pop()}.*" lets it start anew' if len(layers) == 1 else ""
 
 
 def _finite(weights: Weights, name: str) -> bool:

@@ -11,7 +11,7 @@ from netc.graph import Graph
 from netc.weights.fit import fit
 from netc.weights.names import named
 from netc.weights.source import find
-from netc.weights.tensors import Weights
+from netc.weights.tensors import Weights, changed, chosen, maker
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class Reading:
     """How a source is read, where its names and shapes alone do not say.
 
     `key` picks one of several sets in it. `partial` are patterns of names that may be missing or of another shape.
-    With `nonfinite` NaN and infinities are taken.
+    With `nonfinite` NaN and infinities are taken. `map` is a file that says which tensor is which of the net's.
     """
 
     key: str | None = None
     partial: Sequence[str] = ()
     nonfinite: bool = False
+    map: str | os.PathLike[str] | None = None
 
 
 def load(
@@ -43,12 +44,18 @@ def load(
     `num_batches_tracked` is 0. With `deployed`, tensors that only training heads need are left out, there or not.
     `say` hears of every choice that was made: a set of several, a prefix taken off, what was left out.
 
-    Raises: Fault as `netc.weights.source.find`, `netc.weights.names.named` and `netc.weights.fit.fit` do.
+    Raises: Fault as `netc.weights.source.find`, `netc.weights.names.named`, `netc.weights.map_file.applied` and
+    `netc.weights.fit.fit` do.
     """
     reading = reading or Reading()
     name = os.fspath(source)
     found = find(name, reading.key)
-    tensors, notes = named(found, graph)
+    if reading.map is None:
+        tensors, notes = named(found, graph)
+    else:
+        from netc.weights.map_file import applied
+
+        tensors, notes = applied(found, reading.map, graph), ()
     for note in (*found.notes, *notes):
         say(note)
     return fit(
@@ -61,6 +68,16 @@ def load(
         partial=reading.partial,
         say=say,
     )
+
+
+def completed(weights: Weights, graph: Graph, others: Callable[[], Weights]) -> Weights:
+    """The weights, and what they lack of a graph's out of others, which are asked for where something is lacking."""
+    left = [name for name, _ in graph.parameters() if name not in weights]
+    if not left:
+        return weights
+    more = others()
+    every = changed(weights, {name: maker(more, name) for name in left})
+    return chosen(every, [name for name, _ in graph.parameters()])
 
 
 def _spec(graph: Graph) -> str:

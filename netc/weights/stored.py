@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from netc.diagnostic import Fault
 from netc.weights.tensors import Array, Weights, described, maker
 
 
@@ -57,3 +59,25 @@ def _word(dtype: np.dtype[Any]) -> str:
 def shown(shape: tuple[int, ...]) -> str:
     """A shape for people: `64x3x7x7`."""
     return "x".join(map(str, shape)) or "one number"
+
+
+def bytes_of(tensor: Stored) -> int | None:
+    """How many bytes a tensor's numbers take where they are stored; None where its type says nothing."""
+    width = 2 if tensor.dtype == "bfloat16" else _width(tensor.dtype)
+    return None if width is None else width * prod(tensor.shape)
+
+
+def _width(dtype: str) -> int | None:
+    try:
+        return np.dtype(dtype).itemsize or None
+    except TypeError:
+        return None
+
+
+def storable(found: Found) -> None:
+    """Raises: Fault N401 where safetensors cannot hold a tensor as it is read."""
+    types = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"}
+    other = [f"{name} is {tensor.dtype}" for name, tensor in found.tensors.items() if tensor.dtype not in types]
+    if other:
+        more = f" and {len(other) - 20} more" if len(other) > 20 else ""
+        raise Fault("N401", f"{found.name}: {', '.join(other[:20])}{more}: netc writes floats and integers")
