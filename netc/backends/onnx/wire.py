@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from netc.op import Attribute
 
 TYPES = {"f32": 1, "u8": 2, "i8": 3, "i32": 6, "i64": 7, "bool": 9, "f16": 10, "f64": 11, "bf16": 16}
 """TensorProto.DataType, by netc's words."""
+_SINGLES = [bytes([value]) for value in range(128)]  # nearly all numbers are tags and lengths of one byte
 _FLOAT, _INT, _STRING, _FLOATS, _INTS = 1, 2, 3, 6, 7  # AttributeProto.AttributeType
 
 
 def varint(value: int) -> bytes:
     """A number in groups of seven bits, the least first; a negative one in 64 bits."""
+    if 0 <= value < 128:
+        return _SINGLES[value]
     value &= 2**64 - 1
     found = bytearray()
     while value > 0x7F:
@@ -102,7 +106,12 @@ RAW_DATA = 9  # of TensorProto
 
 def tensor(name: str, dtype: str, dims: Iterable[int]) -> bytes:
     """TensorProto, up to its bytes."""
-    return b"".join([number(1, dim) for dim in dims]) + number(2, TYPES[dtype]) + text(8, name)
+    return _typed(dtype, tuple(dims)) + text(8, name)
+
+
+@lru_cache(1024)
+def _typed(dtype: str, dims: tuple[int, ...]) -> bytes:
+    return b"".join([number(1, dim) for dim in dims]) + number(2, TYPES[dtype])
 
 
 def elsewhere(location: str, offset: int, size: int) -> bytes:
