@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostic import Diagnostic, Diagnostics, Fault, Source, SpecError
-from netc.elaborate import elaborate
+from netc.elaborate import elaborate, uncollected
 from netc.elaborate.budget import Limits
 from netc.elaborate.files import read
 from netc.elaborate.names import nearest
@@ -243,17 +244,18 @@ def build(
 
         return backend.initial(graph, init or 0)
 
-    # Whether each number is one is seen while they are written.
-    given = None if weights is None else weights_of(graph, weights, reading, initial=initial, finite=False)
-    return write(
-        graph,
-        initial() if given is None else given,
-        Path(out),
-        verify=verify,
-        opset=opset,
-        fold=fold,
-        verify_data=verify_data,
-        sizes=sizes or {},
-        external_data=external_data,
-        nonfinite=reading is not None and reading.nonfinite,
-    )
+    with nullcontext() if verify else uncollected():  # torch may leave garbage, a build by itself leaves none
+        # Whether each number is one is seen while they are written.
+        given = None if weights is None else weights_of(graph, weights, reading, initial=initial, finite=False)
+        return write(
+            graph,
+            initial() if given is None else given,
+            Path(out),
+            verify=verify,
+            opset=opset,
+            fold=fold,
+            verify_data=verify_data,
+            sizes=sizes or {},
+            external_data=external_data,
+            nonfinite=reading is not None and reading.nonfinite,
+        )

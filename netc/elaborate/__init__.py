@@ -43,8 +43,8 @@ def _deep(depth: int) -> Generator[None]:
 
 
 @contextmanager
-def _uncollected() -> Generator[None]:
-    # What a check builds lives until its end: to search it for garbage meanwhile, again and again, finds none.
+def uncollected() -> Generator[None]:
+    """Nothing is searched for garbage: what a check or a build makes lives until its end, so that none is found."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -74,7 +74,7 @@ def elaborate(
         found, budget, root if root is not None else (path.parent if path is not None else None), search, texts
     )
     done = Elaborated(files=files.sources)
-    with _uncollected(), _deep(budget.limits.depth), suppress(Stop):
+    with uncollected(), _deep(budget.limits.depth), suppress(Stop):
         unit = files.open(source, path.resolve() if path is not None else None)
         own = {n: d for n, d in unit.nets.items() if d.unit is unit}
         done.nets.update((n, isinstance(d.tree, t.Variant)) for n, d in own.items())
