@@ -16,9 +16,10 @@ from netc.backends import manifest as contract
 from netc.backends import onnx
 from netc.backends.built import Built
 from netc.backends.fixed_sizes import fixed
-from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, kaiming, reference
+from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, reference
 from netc.backends.verify import verify as measure
 from netc.backends.verify.batches import prescribed
+from netc.backends.verify.probes import probes
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.ops.bn import Bn
@@ -96,14 +97,19 @@ def _golden(net: Graph, case: Case, parity: Parity) -> Golden:
 
 def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
     # The same road with weights that show what the given ones hide; its file lies beside the target and goes at once.
-    weights = kaiming(net)
     path = beside.with_name(f"{beside.name}.probe")
-    try:
-        onnx.write(*passes.run(net, weights, pipeline), path, opset=opset)
-        return measure(path, net, weights, reference(net, weights))
-    finally:
-        path.unlink(missing_ok=True)
-        onnx.remove_data(path)
+    found = None
+    for weights in probes(net):
+        try:
+            onnx.write(*passes.run(net, weights, pipeline), path, opset=opset)
+            found = measure(path, net, weights, reference(net, weights))
+        finally:
+            path.unlink(missing_ok=True)
+            onnx.remove_data(path)
+        if found.telling:
+            break
+    assert found is not None
+    return found
 
 
 def _refuse_unbuilt(net: Graph) -> None:
