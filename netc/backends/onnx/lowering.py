@@ -125,22 +125,40 @@ class Lowered:
             self._places[id(span)] = wire.text(6, place(span))
         return self._places[id(span)]
 
-    def graph(self, initializers: Sequence[bytes] = (), *, inputs: bytes = b"") -> bytes:
-        """The ONNX graph with its constants and further initializers and inputs; without its weights."""
+    def graph(self, initializers: Sequence[bytes] = ()) -> bytes:
+        """The ONNX graph with its constants and further initializers; without its weights."""
+        return self._graph(initializers, values=self._open_shapes())
+
+    def skeleton(self) -> bytes:
+        """The ONNX graph whose weights are inputs."""
+        return self._graph(inputs=[wire.value(name, param.dtype, param.shape) for name, param in self.params.items()])
+
+    def _open_shapes(self) -> list[bytes]:
+        # What ONNX Runtime cannot infer: that sides which follow from symbols are equal. Only then does it add, and cut
+        # off, within the convolution that comes before.
+        told = {*(i.name for i in self.source.inputs), *(o.name for o in self.source.outputs)}
+        found: list[bytes] = []
+        for node in self.source.nodes:
+            name = self.names[node.name]
+            if not node.type.static and name not in told:
+                told.add(name)
+                found.append(wire.value(name, node.type.dtype, dims(node.type.dims)))
+        return found
+
+    def _graph(
+        self, initializers: Sequence[bytes] = (), inputs: Sequence[bytes] = (), values: Sequence[bytes] = ()
+    ) -> bytes:
         entering = [wire.value(i.name, i.type.dtype, dims(i.type.dims)) for i in self.source.inputs]
         leaving = [wire.value(o.name, o.type.dtype, dims(o.type.dims)) for o in self.source.outputs]
         return wire.graph(
             self.source.name,
             self.nodes,
             [*self.constants.tensors(), *initializers],
-            b"".join([wire.block(wire.INPUT, each) for each in entering]) + inputs,
-            b"".join([wire.block(wire.OUTPUT, each) for each in leaving]),
+            b"".join([wire.block(wire.INPUT, each) for each in (*entering, *inputs)]),
+            b"".join(
+                [*(wire.block(wire.OUTPUT, each) for each in leaving), *(wire.block(wire.VALUE, v) for v in values)]
+            ),
         )
-
-    def skeleton(self) -> bytes:
-        """The ONNX graph whose weights are inputs."""
-        weights = [wire.value(name, param.dtype, param.shape) for name, param in self.params.items()]
-        return self.graph(inputs=b"".join([wire.block(wire.INPUT, each) for each in weights]))
 
 
 class Constants:

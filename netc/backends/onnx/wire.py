@@ -72,7 +72,7 @@ def graph(name: str, nodes: Iterable[bytes], initializers: Iterable[bytes], inpu
     return b"".join([*made, inputs, outputs])
 
 
-INITIALIZER, INPUT, OUTPUT = 5, 11, 12  # of GraphProto
+INITIALIZER, INPUT, OUTPUT, VALUE = 5, 11, 12, 13  # of GraphProto
 
 
 def attributes(values: Mapping[str, Attribute]) -> bytes:
