@@ -10,6 +10,7 @@ from netc.graph import Graph
 from netc.passes.channels import merge_channels
 from netc.passes.constants import fold_constants
 from netc.passes.deploy import deploy
+from netc.passes.embed import embed
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.fold_forward import fold_forward
 from netc.passes.identity import drop_identities
@@ -24,6 +25,7 @@ Pass: TypeAlias = Callable[[Graph, Weights], tuple[Graph, Weights]]
 
 PIPELINE: tuple[Pass, ...] = (
     deploy,  # what only training needs is gone, and what nothing reads
+    embed,  # pixels enter and classes leave, where the export section says so
     drop_identities,  # dropout and id are gone; a batch norm behind one now stands behind its convolution
     fold_constants,  # what does not depend on the input is one tensor
     merge_shapes,  # flatten of reshape of flatten is one

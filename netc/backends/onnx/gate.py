@@ -42,13 +42,13 @@ def each(lowered: Lowered, model: bytes) -> None:
 
         types = [operand.type for operand in lowering.operands]
         params = node.op.params(*types)
-        inputs += [wire.value(name(x.name), x.type.dtype, dims(x.type.dims)) for x in lowering.operands]
+        inputs += [wire.value(name(x.name), x.type.dtype, dims(x.type)) for x in lowering.operands]
         inputs += [wire.value(name(n), params[p].dtype, params[p].shape) for n, p in lowering.params.items()]
         for step in lowering.steps:
             read = [wire.text(1, name(each)) for each in step.inputs]
             made = wire.text(2, name(step.output)) + wire.text(4, step.kind)
             nodes.append(b"".join([*read, made, step.attributes]))
-        outputs.append(wire.value(name(lowering.result), node.type.dtype, dims(node.type.dims)))
+        outputs.append(wire.value(name(lowering.result), node.type.dtype, dims(node.type)))
         expected[name(lowering.result)] = node.name, node.type
     graph = wire.graph(
         lowered.source.name,
@@ -72,6 +72,6 @@ def _check(data: bytes, expected: Mapping[str, tuple[str, TensorType]]) -> None:
         if value not in types or not types[value].HasField("shape"):
             continue  # what ONNX does not know it cannot contradict
         found = [dim.dim_value for dim in types[value].shape.dim]
-        ours = [size if isinstance(size, int) else 0 for size in type.dims]
+        ours = [size if isinstance(size, int) else 0 for size in dims(type)]
         same = len(found) == len(ours) and all(a == b or not a or not b for a, b in zip(found, ours, strict=True))
         assert same, f"{node}: ONNX infers {found}, and the layer's rule {type}"

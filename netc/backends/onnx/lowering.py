@@ -15,7 +15,7 @@ from netc.backends.onnx import wire
 from netc.diagnostic import Fault, Span
 from netc.graph import Graph, Node
 from netc.op import Attribute, Operand, Param
-from netc.tensor import Side, TensorType
+from netc.tensor import TensorType
 
 
 class Step(NamedTuple):
@@ -142,14 +142,14 @@ class Lowered:
             name = self.names[node.name]
             if not node.type.static and name not in told:
                 told.add(name)
-                found.append(wire.value(name, node.type.dtype, dims(node.type.dims)))
+                found.append(wire.value(name, node.type.dtype, dims(node.type)))
         return found
 
     def _graph(
         self, initializers: Sequence[bytes] = (), inputs: Sequence[bytes] = (), values: Sequence[bytes] = ()
     ) -> bytes:
-        entering = [wire.value(i.name, i.type.dtype, dims(i.type.dims)) for i in self.source.inputs]
-        leaving = [wire.value(o.name, o.type.dtype, dims(o.type.dims)) for o in self.source.outputs]
+        entering = [wire.value(i.name, i.type.dtype, dims(i.type)) for i in self.source.inputs]
+        leaving = [wire.value(o.name, o.type.dtype, dims(o.type)) for o in self.source.outputs]
         return wire.graph(
             self.source.name,
             self.nodes,
@@ -236,6 +236,11 @@ def place(span: Span) -> str:
     return f"{span.source.name.replace(chr(92), '/').rpartition('/')[2]}:{span.line}"
 
 
-def dims(sides: Sequence[Side]) -> list[int | str]:
-    """Sides as ONNX has them: a number, or a formula as text."""
-    return [side if isinstance(side, int) else str(side) for side in sides]
+def dims(type: TensorType) -> list[int | str]:
+    """A value's dimensions as ONNX has them, each a number or a formula as text.
+
+    Of pixels (`u8`) the channels are last; classes (`i64`) have none.
+    """
+    batch, c, sides = type.batch, type.c, type.sides
+    sizes = {"u8": (batch, *sides, c), "i64": (batch, *sides)}.get(type.dtype, (batch, c, *sides))
+    return [size if isinstance(size, int) else str(size) for size in sizes]
