@@ -59,6 +59,29 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
     _sync_folder(target.parent)
 
 
+@contextmanager
+def working(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
+    """A folder beside `path` for files on the way to it; it is gone when the block ends, however it does.
+
+    Raises: as `replacing` does, where the folder cannot be made, or a file in it cannot be written.
+    """
+    shown = os.fspath(path)
+    target = Path(os.path.realpath(shown))
+    if not target.parent.is_dir():
+        raise Fault("N410", f"{shown}: there is no folder {Path(shown).parent}", help="create it, or name another")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.name[:100]}.", suffix=".work", dir=target.parent)
+    except (OSError, ValueError) as error:
+        raise _fault(shown, error) from error
+    with folder as name:
+        try:
+            yield Path(name)
+        except OSError as error:
+            if error.filename is None or str(error.filename).startswith(name):
+                raise _fault(shown, error) from error
+            raise
+
+
 def _take_mode(descriptor: int, target: Path) -> None:
     if sys.platform == "win32":
         return

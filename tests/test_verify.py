@@ -354,7 +354,7 @@ def test_the_manifest_says_what_the_spec_says(root: Path, tmp_path: Path) -> Non
     assert (digit.name, digit.shape, digit.decode) == ("digit", ("N", 10), "softmax")
     assert digit.labels == tuple("0123456789")
     assert made.spec_text == (root / "specs" / "lenet5.cnn").read_text()
-    assert made.weights_sha256 == stored.digest(weights)
+    assert made.weights_blake3 == stored.digest(weights)
     assert made.parity.verdict == "passed"
     assert made.parity.bound == 1e-4
     assert made.versions["netc"]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from netc import passes
 from netc import weights as stored
-from netc.atomic import replacing
+from netc.atomic import replacing, working
 from netc.backends import manifest as contract
 from netc.backends import onnx
 from netc.backends.built import Built
 from netc.backends.fixed_sizes import fixed
+from netc.backends.precision.road import Held, Job
+from netc.backends.precision.wanted import Wanted
 from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, reference
 from netc.backends.verify import verify as measure
 from netc.backends.verify.batches import prescribed
@@ -30,6 +33,8 @@ from netc.weights.examine import Examining, refuse_unsound
 from netc.weights.tensors import chosen
 from netc_runtime.manifest import Golden
 
+WRITTEN = Wanted()  # as the spec says
+
 
 def build(
     graph: Graph,
@@ -43,48 +48,71 @@ def build(
     sizes: Mapping[str, int] = MappingProxyType({}),
     external_data: bool = False,
     nonfinite: bool = False,
+    precision: Wanted = WRITTEN,
 ) -> Built:
     """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
 
     Equal arguments give an equal ONNX file. Weights of training heads may be missing. `verify_data` are real inputs to
     verify on too: an array after the recipe, or one for each input. Without `verify` nothing is run: the manifest has
     no golden example, and torch is not imported. `sizes` make numbers of symbols. With `external_data`, and beyond
-    2 GiB, weights go to a file beside `out`. With `nonfinite`, NaN and infinities are taken.
+    2 GiB, weights go to a file beside `out`. With `nonfinite`, NaN and infinities are taken. `precision` is
+    the spec's, or another, and what that needs.
 
     Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
-    as `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, verify's functions and
-    `netc.atomic.replacing` do. Then nothing is left behind, and an older `out` is as it was.
+    as `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, the roads to other precisions,
+    verify's functions and `netc.atomic.replacing` do. Then nothing is left behind, and an older `out` is as it was.
     """
-    opset = graph.export.opset if opset is None else opset
+    opset = precision.opset(graph.export, opset)
     net, _ = deploy(graph, {})
     _refuse_unbuilt(net)
     net = fixed(net, sizes)
     wanted = {name for name, _ in net.parameters()}
     weights = stored.fitted(chosen(weights, [name for name in weights if name in wanted]), net, finite=False)
     pipeline = [each for each in passes.PIPELINE if each is not deploy and (fold or each is not fold_batch_norm)]
-    with Examining(weights) as examining:
+
+    def hold(path: Path) -> Held:
+        cases = reference(net, weights, data=verify_data)
+        parity = measure(path, net, weights, cases)
+        if not parity.telling and parity.worst.excess <= 1:
+            parity = replace(parity, probe=_probe(net, opset, pipeline, path))
+        _refuse_unlike(net, parity)
+        return Held(parity, cases)
+
+    with ExitStack() as stack:
+        examining = stack.enter_context(Examining(weights))
         small, small_weights = passes.run(net, weights, pipeline)
         lowered = onnx.lower(small, opset, whole=verify)
-        with onnx.emitting(lowered, small_weights, out, external_data=external_data) as emitted:
+        road = None
+        if precision.of(net.export) != "f32":
+            if not nonfinite:
+                refuse_unsound(examining.result().unsound)
+            job = Job(net, weights, lowered, small_weights, hold if verify else None)
+            road = precision.road(precision.of(net.export), job, stack.enter_context(working(out)))
+        emittable, tensors = (lowered, small_weights) if road is None else road.emittable()
+        with onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted:
             examined = examining.result()
             if not nonfinite:
                 refuse_unsound(examined.unsound)
             parity, golden = None, None
-            if verify:
-                cases = reference(net, weights, data=verify_data)
-                parity = measure(emitted.path, net, weights, cases)
-                if not parity.telling and parity.worst.excess <= 1:
-                    parity = replace(parity, probe=_probe(net, opset, pipeline, emitted.path))
-                _refuse_unlike(net, parity)
+            if road is not None:
+                parity, golden = road.parity, road.check(emitted.path)
+            elif verify:
+                parity, cases = hold(emitted.path)
                 golden = _golden(net, cases[0], parity)
             made = contract.manifest(
-                net, weights_sha256=examined.sha256, golden=golden, measure=MEASURE, bound=BOUND, verified=verify
+                net,
+                weights_sha256=examined.sha256,
+                golden=golden,
+                measure=MEASURE if road is None else road.measure,
+                bound=BOUND if road is None else road.bound,
+                verified=verify,
+                precision=precision.of(net.export),
             )
             emitted.add(contract.metadata(made))
             data = emitted.data.record() if emitted.data is not None else None
             size, sha256 = emitted.size_bytes, emitted.sha256()
     folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
-    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data)
+    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data, road)
     with replacing(built.record_path) as file:
         file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
     return built
@@ -114,12 +142,6 @@ def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path
 
 def _refuse_unbuilt(net: Graph) -> None:
     export = net.export
-    if export.precision != "f32":
-        raise Fault(
-            "N424",
-            f"{net.name}: export precision = {export.precision} is not built yet, only f32",
-            help="leave `precision` out of the export section",
-        )
     unbuilt = [word for word in export.embed if word != "labels"]
     if unbuilt:
         raise Fault(

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.backends.manifest import versions
 from netc.backends.verify import MEASURE, Parity
+
+if TYPE_CHECKING:
+    from netc.backends.precision.road import Road
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Built:
     """Symbols that are numbers in the file."""
     data: Mapping[str, str | int] | None = None
     """The file beside it that holds its weights: its name, size and hash."""
+    road: Road | None = None
+    """How it came to another precision than f32, and what that cost."""
 
     @property
     def record_path(self) -> Path:
@@ -36,6 +41,7 @@ class Built:
 
     def record(self) -> dict[str, Any]:
         """The build as JSON values; a figure that does not exist is null."""
+        precision = "f32" if self.road is None else self.road.precision
         found: dict[str, Any] = {
             "schema": 1,
             "net": self.net,
@@ -47,12 +53,14 @@ class Built:
             "folded": self.folded,
             "sizes": dict(self.sizes),
             "data": None if self.data is None else dict(self.data),
+            "precision": precision,
+            **({} if self.road is None else {precision: self.road.record()}),
             "verdict": "not verified",
-            "versions": versions(verified=self.parity is not None),
+            "versions": versions(verified=self.parity is not None, quantised=precision == "int8"),
         }
         if self.parity is None:
             return found
-        return {**found, "verdict": "passed", "parity": _measured(self.parity)}
+        return {**found, "verdict": "passed", "parity": measured(self.parity)}
 
     def lines(self) -> list[str]:
         """The build for people."""
@@ -63,25 +71,30 @@ class Built:
         if self.data is not None:
             beside = self.path.with_name(str(self.data["file"]))
             said.append(f"{beside}: {int(self.data['size_bytes']) / 2**20:.1f} MiB, its weights: keep both together")
+        if self.road is not None:
+            said += self.road.lines()
         if self.parity is None:
             return [*said, "not verified"]
-        said.append(f"verified against float64 torch: {_words(self.parity)}")
+        title = f"verified against float64 torch{', in f32' if self.road is not None else ''}"
+        said.append(f"{title}: {words(self.parity)}")
         if self.parity.probe is not None:
             said.append("these weights' output hardly depends on the input, so Kaiming weights were tried as well:")
-            said.append(f"verified against float64 torch: {_words(self.parity.probe)}")
+            said.append(f"{title}: {words(self.parity.probe)}")
         return said
 
 
-def _words(parity: Parity) -> str:
+def words(parity: Parity, yardstick: str = "float32 torch itself") -> str:
+    """A parity for people: its worst figure, and the yardstick's where it was asked."""
     worst = parity.worst
     at = "".join(f", {name} = {size}" for name, size in worst.sizes.items())
-    own = f"; float32 torch itself {worst.own:.1e}" if worst.own else ""
+    own = f"; {yardstick} {worst.own:.1e}" if worst.own else ""
     return f"parity {worst.figure:.1e}, {worst.allowed:.0e} allowed (output {worst.output}{at}{own})"
 
 
-def _measured(parity: Parity) -> dict[str, Any]:
+def measured(parity: Parity, measure: str = MEASURE) -> dict[str, Any]:
+    """A parity as JSON values."""
     return {
-        "measure": MEASURE,
+        "measure": measure,
         "bound": parity.bound,
         "figure": _finite(parity.figure),
         "measured": [
@@ -95,7 +108,7 @@ def _measured(parity: Parity) -> dict[str, Any]:
             }
             for each in parity.agreements
         ],
-        "kaiming": None if parity.probe is None else _measured(parity.probe),
+        "kaiming": None if parity.probe is None else measured(parity.probe),
     }
 
 

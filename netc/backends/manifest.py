@@ -13,17 +13,34 @@ import netc
 from netc.diagnostic import Fault
 from netc.graph import Graph, Recipe
 from netc.tensor import Expr, Side
-from netc_runtime.manifest import KEY, Golden, ImageRecipe, Manifest, ManifestError, Parity, Requirement
+from netc_runtime.manifest import (
+    KEY,
+    Golden,
+    ImageRecipe,
+    Manifest,
+    ManifestError,
+    Parity,
+    Precision,
+    Requirement,
+)
 from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import Input as RuntimeInput
 from netc_runtime.manifest import Output as RuntimeOutput
 
 SAMPLES = 64  # elements of each output that the golden example records
 TOLERANCE = 1e-3  # of an output's spread: ten times the parity bound, for other machines' float32
+ROUNDING = 1e-6  # of the largest value
 
 
 def manifest(
-    graph: Graph, *, weights_sha256: str, golden: Golden | None, measure: str, bound: float, verified: bool
+    graph: Graph,
+    *,
+    weights_sha256: str,
+    golden: Golden | None,
+    measure: str,
+    bound: float,
+    verified: bool,
+    precision: Precision = "f32",
 ) -> Manifest:
     """The manifest of a deployed net. Equal arguments give an equal one."""
     text = spec_text(graph)
@@ -40,8 +57,9 @@ def manifest(
         spec_text=text,
         spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
         weights_sha256=weights_sha256,
-        versions=versions(verified=verified),
+        versions=versions(verified=verified, quantised=precision == "int8"),
         embed=graph.export.embed,
+        precision=precision,
     )
 
 
@@ -62,11 +80,14 @@ def golden(
     answers: Mapping[str, npt.NDArray[np.float64]],
     spreads: Mapping[str, float],
     count: int | Mapping[str, int],
+    *,
+    spare: float = TOLERANCE,
+    rounding: float = ROUNDING,
 ) -> Golden:
     """A golden example: the first `count` of a seeded feed, and up to 64 elements of each answer, evenly spaced.
 
     Where the batches of a net differ, `count` is by input and output. Values have 6 significant digits. The tolerance
-    is a thousandth of the largest spread, or of the largest value where no spread is known.
+    is `spare` of the largest spread, or of the largest value where no spread is known, and `rounding` of that.
     """
     counts = count if isinstance(count, Mapping) else dict.fromkeys([*feed, *answers], count)
     samples: dict[str, tuple[tuple[int, float], ...]] = {}
@@ -77,15 +98,19 @@ def golden(
         samples[name] = tuple((int(at), float(f"{flat[at]:.6g}")) for at in places)
         largest = max(largest, float(np.abs(flat).max()))
     scale = max(spreads.values(), default=0.0) or largest or 1.0
-    tolerance = float(f"{TOLERANCE * scale + 1e-6 * largest:.2g}")
+    tolerance = float(f"{spare * scale + rounding * largest:.2g}")
     shapes = {name: (counts[name], *array.shape[1:]) for name, array in feed.items()}
     return Golden(seed, shapes, samples, tolerance)
 
 
-def versions(*, verified: bool) -> dict[str, str]:
-    """What made the file, as far as its bytes depend on it: the golden example of a verified one comes from torch."""
+def versions(*, verified: bool, quantised: bool = False) -> dict[str, str]:
+    """What made the file, as far as its bytes depend on it: the golden example of a verified one comes from torch.
+
+    An int8 file's ranges and weights come from ONNX Runtime.
+    """
     found = {"netc": netc.__version__}
-    for name in ("numpy", "onnx", *(["torch"] if verified else [])):
+    makers = [*(["onnxruntime"] if quantised else []), *(["torch"] if verified else [])]
+    for name in ("numpy", "onnx", *makers):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -41,6 +41,15 @@ class Result(StrEnum):
     json = "json"
 
 
+class Bits(StrEnum):
+    """What a model computes in."""
+
+    f32 = "f32"
+    f16 = "f16"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
 class Drawing(StrEnum):
     """How `graph` draws."""
 
@@ -324,6 +333,23 @@ def build(
     external_data: Annotated[
         bool, typer.Option("--external-data", help="Weights in a file of their own, as always beyond 2 GiB.")
     ] = False,
+    precision: Annotated[
+        Bits | None, typer.Option(help="What the model computes in.", show_default="the spec's, or f32")
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Real examples that int8 is fitted to and tested on; as in `netc train`."),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PP", min=0, max=100, help="Percentage points of accuracy that int8 may lose.", show_default="0.5"
+        ),
+    ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Layers that stay in float in an int8 model; repeatable."),
+    ] = None,
     search: SearchOption = None,
     form: ResultOption = None,
     json: JsonOption = False,
@@ -331,8 +357,10 @@ def build(
     """Compile a net to a verified ONNX file, or to torch source."""
     from netc.cli.build import Options, emit_torch
     from netc.cli.build import build as run
+    from netc.cli.precision import PrecisionOptions
     from netc.cli.weights import ReadingOptions
 
+    low = PrecisionOptions(precision.value if precision is not None else None, calibrate, max_drop, keep_float or ())
     if emit is Emit.torch:
         given = {
             "--weights": weights is not None,
@@ -347,6 +375,8 @@ def build(
             "--verify-data": verify_data is not None,
             "--at": at is not None,
             "--external-data": external_data,
+            "--precision": precision is not None,
+            **low.given(),
             "--format": form is not None,
             "--json": json,
         }
@@ -360,7 +390,7 @@ def build(
         return
     as_json = _form(form, json) == "json"
     reading = ReadingOptions(weights_key, weights_map, partial or (), allow_nonfinite)
-    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data, reading)
+    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data, reading, low)
     options.check(spec)
     run(_load(spec, search), spec, options, as_json=as_json)
 

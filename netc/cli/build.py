@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netc import render
 from netc.cli import terminal
 from netc.cli.codes import UsageFault
+from netc.cli.precision import PrecisionOptions
 from netc.cli.weights import ReadingOptions, load
 from netc.cli.writable import writable
 from netc.graph import Graph
@@ -34,6 +35,7 @@ class Options:
     at: Sequence[str] = ()
     external_data: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    precision: PrecisionOptions = field(default_factory=PrecisionOptions)
 
     def check(self, spec: str) -> None:
         """Raises: UsageFault where options exclude each other, or weights are missing."""
@@ -71,6 +73,7 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
     """Build the net and say what came of it."""
     target = options.out or Path(f"{graph.name}.onnx")
     writable(target, spec, options.weights)
+    wanted = options.precision.wanted(graph)
     from netc.backends.build import build as write
 
     def initial() -> Weights:
@@ -99,6 +102,7 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
         sizes=options.sizes(),
         external_data=options.external_data,
         nonfinite=options.reading.nonfinite,
+        precision=wanted,
     )
     if as_json:
         terminal.out(render.as_json(built.record()))

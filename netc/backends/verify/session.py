@@ -12,9 +12,11 @@ from netc.weights import Array
 
 
 def open_session(
-    path: str | os.PathLike[str], graph: Graph, outputs: Sequence[str] | None = None
+    path: str | os.PathLike[str], graph: Graph, outputs: Sequence[str] | None = None, *, fused: bool = True
 ) -> Callable[[Mapping[str, Array]], list[Array]]:
     """What runs a file: feeds by input in, and out the graph's outputs in its order, or those that are named.
+
+    Not `fused`, every node runs by itself, as ONNX defines it.
 
     Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed.
     """
@@ -24,6 +26,8 @@ def open_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 4
+    if not fused:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Without VNNI, products of 8 bits would overflow in pairs.
     options.add_session_config_entry("session.x64quantprecision", "1")
     names = [output.name for output in graph.outputs] if outputs is None else list(outputs)
