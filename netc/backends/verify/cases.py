@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from netc.backends.verify.batches import prescribed
+from netc.backends.verify.edges import image_of_pixels, takes_pixels
 from netc.backends.verify.figures import Floats
 from netc.backends.verify.sizes import admitted, shape, sides, sizes
 from netc.diagnostic import Fault
@@ -68,11 +69,15 @@ def feeds(graph: Graph, *, seed: int = SEED, data: Array | Mapping[str, Array] |
         if whole is not None:
             times = -(-SAMPLES // min(whole[i.name] for i in graph.inputs))
             counts = {i.name: times * whole[i.name] for i in graph.inputs}
-        feed = {i.name: golden_input(seed + n, shape(i, counts[i.name], each)) for n, i in enumerate(graph.inputs)}
+        feed = {i.name: _seeded(graph, i, seed + n, shape(i, counts[i.name], each)) for n, i in enumerate(graph.inputs)}
         found.append(Feed("seeded", each, feed))
     if data is not None:
         found.append(given(graph, data))
     return found
+
+
+def _seeded(graph: Graph, tensor: Input, seed: int, shape: tuple[int, ...]) -> Array:
+    return image_of_pixels(tensor, seed, shape) if takes_pixels(graph, tensor) else golden_input(seed, shape)
 
 
 def given(

@@ -126,10 +126,25 @@ def spread(answers: Floats) -> float:
 
 
 def distance(ours: Array, answers: Floats) -> float:
-    """The largest difference; infinity where there is none: a NaN would lose every comparison, and so pass."""
+    """The largest difference; infinity where there is none: a NaN would lose every comparison, and so pass.
+
+    Where ours are classes, for logits, how far these would have to be off for them.
+    """
+    if ours.dtype.kind == "i":
+        return _missed(ours, answers)
     if ours.shape != answers.shape:
         return inf
     difference: Array = ours.astype(np.float64)
     difference -= answers
     found = float(np.abs(difference).max(initial=0.0))
     return found if isfinite(found) else inf
+
+
+def _missed(classes: Array, logits: Floats) -> float:
+    # At least: where none of the logits is off by more than this, another class is the largest.
+    if classes.shape != (logits.shape[0], *logits.shape[2:]):
+        return inf
+    if (classes < 0).any() or (classes >= logits.shape[1]).any() or not np.isfinite(logits).all():
+        return inf
+    chosen = np.take_along_axis(logits, classes[:, None], axis=1)
+    return float((logits.max(axis=1, keepdims=True) - chosen).max(initial=0.0)) / 2
