@@ -101,7 +101,7 @@ def build(
                 golden = _golden(net, cases[0], parity)
             made = contract.manifest(
                 net,
-                weights_sha256=examined.sha256,
+                weights_blake3=examined.digest,
                 golden=golden,
                 measure=MEASURE if road is None else road.measure,
                 bound=BOUND if road is None else road.bound,

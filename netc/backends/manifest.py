@@ -35,7 +35,7 @@ ROUNDING = 1e-6  # of the largest value
 def manifest(
     graph: Graph,
     *,
-    weights_sha256: str,
+    weights_blake3: str,
     golden: Golden | None,
     measure: str,
     bound: float,
@@ -56,7 +56,7 @@ def manifest(
         parity=Parity(measure, bound, "passed" if verified else "not verified"),
         spec_text=text,
         spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
-        weights_sha256=weights_sha256,
+        weights_blake3=weights_blake3,
         versions=versions(verified=verified, quantised=precision == "int8"),
         embed=graph.export.embed,
         precision=precision,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
+from blake3 import blake3
 
 from netc.diagnostic import Fault
 from netc.weights.safetensors_file import layout
@@ -20,15 +20,16 @@ SHOWN = 20  # names in one message
 
 
 class Examined(NamedTuple):
-    """SHA-256 of the weights, and the names of those that hold a NaN or an infinity."""
+    """The weights' digest, and the names of those that hold a NaN or an infinity."""
 
-    sha256: str
+    digest: str
     unsound: tuple[str, ...]
 
 
 def digest(weights: Weights) -> str:
-    """SHA-256 of the safetensors file that `save` writes of the weights: equal for equal ones, however stored."""
-    return examine(weights).sha256
+    """BLAKE3 of the safetensors file that `save` writes of the weights: equal for equal ones, however stored."""
+    # Each build hashes its weights and its file: SHA-256 twice would take a third of its time, at 1.9 GB/s a core.
+    return examine(weights).digest
 
 
 def examine(weights: Weights, stopped: Callable[[], bool] = lambda: False) -> Examined:
@@ -37,13 +38,13 @@ def examine(weights: Weights, stopped: Callable[[], bool] = lambda: False) -> Ex
     Raises: as reading the weights does.
     """
     start, makers = layout(weights)
-    total = hashlib.sha256(start)
+    total = blake3(start)
     sound = True
     with np.errstate(all="ignore"):
         for piece in _pieces(makers):
             if stopped():
                 return Examined(total.hexdigest(), ())
-            total.update(piece.data)
+            total.update(piece.data.cast("B"))
             sound = sound and _finite(piece)
         unsound = () if sound else tuple(name for name in weights if not _all_finite(maker(weights, name)))
     return Examined(total.hexdigest(), unsound)

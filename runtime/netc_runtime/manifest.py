@@ -142,7 +142,11 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything the runtime must know that the graph does not say."""
+    """Everything the runtime must know that the graph does not say.
+
+    `weights_blake3` is the BLAKE3 hash of the weights as a safetensors file without metadata, its tensors sorted by the
+    size of their elements, the largest first, and then by name.
+    """
 
     net: str
     inputs: tuple[Input, ...]
@@ -152,7 +156,7 @@ class Manifest:
     parity: Parity
     spec_text: str
     spec_sha256: str
-    weights_sha256: str
+    weights_blake3: str
     versions: dict[str, str]
     embed: tuple[str, ...] = ()
     precision: Precision = "f32"
@@ -195,7 +199,7 @@ def _dump(manifest: Manifest) -> str:
 
 def _manifest(value: dict[str, object]) -> Manifest:
     at = "the manifest"
-    names = "schema net inputs outputs require golden parity spec_text spec_sha256 weights_sha256 versions embed"
+    names = "schema net inputs outputs require golden parity spec_text spec_sha256 weights_blake3 versions embed"
     newer = value.get("schema") == NEWEST
     keys = reading.fields(value, at, f"{names} precision" if newer else names)
     reading.integer(keys["schema"], f"{at}: schema", SCHEMA, NEWEST)
@@ -227,8 +231,8 @@ def _manifest(value: dict[str, object]) -> Manifest:
         golden=golden,
         parity=_parity(keys["parity"], "parity"),
         spec_text=reading.string(keys["spec_text"], "spec_text", limit=reading.MAX_TEXT, least=0),
-        spec_sha256=_sha256(keys["spec_sha256"], "spec_sha256"),
-        weights_sha256=_sha256(keys["weights_sha256"], "weights_sha256"),
+        spec_sha256=_hash(keys["spec_sha256"], "spec_sha256"),
+        weights_blake3=_hash(keys["weights_blake3"], "weights_blake3"),
         versions=reading.table(keys["versions"], "versions", reading.string, MAX_TENSORS),
         embed=embed,
         precision=reading.word(keys["precision"], "precision", PRECISIONS) if newer else "f32",
@@ -370,7 +374,7 @@ def _label(value: object, at: str) -> str:
     return reading.string(value, at, least=0)
 
 
-def _sha256(value: object, at: str) -> str:
+def _hash(value: object, at: str) -> str:
     text = reading.string(value, at)
     if not re.fullmatch("[0-9a-f]{64}", text):
         raise reading.invalid(at, f"is {reading.short(text)}, expected 64 hexadecimal digits")

@@ -58,7 +58,7 @@ def make_manifest(inputs: tuple[Input, ...], outputs: tuple[Output, ...], **chan
         "parity": Parity("max |ours - reference| / V", 1e-4, "passed"),
         "spec_text": "net Tiny { }\n",
         "spec_sha256": "0" * 64,
-        "weights_sha256": "f" * 64,
+        "weights_blake3": "f" * 64,
         "versions": {"netc": "0.1.0"},
     }
     return Manifest(**{**fields, **changes})

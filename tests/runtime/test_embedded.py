@@ -211,7 +211,7 @@ def test_a_manifest_that_contradicts_its_steps_is_refused(changed: dict[str, Any
         parity=Parity("none", 0.0, "not verified"),
         spec_text="",
         spec_sha256="0" * 64,
-        weights_sha256="0" * 64,
+        weights_blake3="0" * 64,
         versions={},
         embed=("decode", "preprocess"),
         **fields,

@@ -104,7 +104,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         parity=Parity(draw(NAMES), draw(st.floats(0, 1e30)), draw(st.sampled_from(["passed", "not verified"]))),
         spec_text=draw(st.text(st.characters(exclude_categories=["Cs"]))),
         spec_sha256=draw(SHA),
-        weights_sha256=draw(SHA),
+        weights_blake3=draw(SHA),
         versions=draw(st.dictionaries(NAMES, NAMES, max_size=2)),
         embed=embed,
         precision=draw(st.sampled_from(["f32", "f16", "bf16", "int8"])),

@@ -426,7 +426,7 @@ def test_a_model_without_a_recipe_refuses_pictures_and_says_why(
         plain.parity,
         "",
         plain.spec_sha256,
-        plain.weights_sha256,
+        plain.weights_blake3,
         {},
     )
     cases.append((save_linear(manifest, "bare.onnx"), "its inputs are image: f32[N, 1, 4, 4], not one picture"))
