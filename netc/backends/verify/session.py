@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from netc.backends.verify.edges import entering
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.weights import Array
@@ -16,9 +17,10 @@ def open_session(
 ) -> Callable[[Mapping[str, Array]], list[Array]]:
     """What runs a file: feeds by input in, and out the graph's outputs in its order, or those that are named.
 
-    Not `fused`, every node runs by itself, as ONNX defines it.
+    Not `fused`, every node runs by itself, as ONNX defines it. A file that takes pixels is fed those that make an image.
 
-    Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed.
+    Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed; from what is
+    returned N432 for an image that no pixels make.
     """
     import onnxruntime
 
@@ -41,9 +43,12 @@ def open_session(
     except Exception as error:  # its errors have no class in common that it exports
         raise refused(error) from error
 
+    types = {each.name: each.type for each in session.get_inputs()}
+
     def run(feed: Mapping[str, Array]) -> list[Array]:
+        taken = entering(graph, feed, types)
         try:
-            return session.run(names, dict(feed))
+            return session.run(names, taken)
         except Exception as error:
             raise refused(error) from error
 
