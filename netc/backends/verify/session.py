@@ -17,7 +17,7 @@ def open_session(
 ) -> Callable[[Mapping[str, Array]], list[Array]]:
     """What runs a file: feeds by input in, and out the graph's outputs in its order, or those that are named.
 
-    Not `fused`, every node runs by itself, as ONNX defines it. A file that takes pixels is fed those that make an image.
+    Not `fused`, every node runs by itself, as ONNX defines it. A file of pixels is fed those that make an image.
 
     Raises: Fault N433, here and from what is returned, where ONNX Runtime refuses the file or the feed; from what is
     returned N432 for an image that no pixels make.
