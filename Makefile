@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # More pytest arguments: make unit ARGS="-k conv -x"
 ARGS ?=
 
-.PHONY: help demo install dev oracle test test-long lint types floors unit docs bench clean
+.PHONY: help demo install dev oracle test test-long lint types floors unit docs parity bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make test       style, types, floors and tests (make lint, types, floors, unit: one of them)'
 	@echo 'make test-long  the tests that take minutes, and the fuzzers, an hour each'
 	@echo 'make docs       the pages that show what netc prints'
+	@echo 'make parity     docs/parity.md: every net of specs/ against float64 torch, hours where all of it is new'
 	@echo 'make bench      docs/benchmarks.md, half an hour (make bench ONLY=inference: one section; QUICK=1: a few cases)'
 	@echo 'make install    the two packages in $(VENV), for use'
 	@echo 'make dev        and what the tests need'
@@ -51,6 +52,9 @@ docs: install
 	$(BIN)/python docs/make_errors.py
 	$(BIN)/python docs/make_language.py
 	$(BIN)/python docs/make_zoo.py
+
+parity: install
+	$(BIN)/python docs/make_parity.py
 
 # The machine should have nothing else to do. ONLY="build inference" measures these sections again.
 ONLY ?=
