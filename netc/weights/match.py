@@ -9,7 +9,6 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 from netc.weights.modules import COUNTER, Module, Path, Shape
@@ -63,21 +62,13 @@ class _Matcher:
     ) -> None:
         self.sides = (list(wanted), list(found))
         self.signs = tuple([_signature(module, form) for module in side] for side in self.sides)
-        self.ordered = ordered and self._keeps_order()
+        self.ordered = ordered
         self.result: dict[int, Match] = {}
 
     def run(self) -> list[Match]:
         every = tuple(list(range(len(side))) for side in self.sides)
         self._match(every[0], every[1], _common(self.sides[0]), _common(self.sides[1]), "shape", "")
         return [self.result[index] for index in range(len(self.sides[0]))]
-
-    def _keeps_order(self) -> bool:
-        # What is there once on both sides shows whether the source stands in the net's order: three in four neighbours.
-        counts = tuple(Counter(signs) for signs in self.signs)
-        place = {sign: at for at, sign in enumerate(self.signs[1])}
-        anchors = [place[s] for s in self.signs[0] if counts[0][s] == 1 == counts[1][s]]
-        rising = sum(a < b for a, b in pairwise(anchors))
-        return len(anchors) < 3 or rising >= 0.75 * (len(anchors) - 1)
 
     def _match(self, left: list[int], right: list[int], base: Path, other: Path, by: By, because: str) -> None:
         anchors = _Anchors(self._once(0, left), self._once(1, right))
@@ -242,7 +233,7 @@ def _weaker(a: By, b: By) -> By:
     return min(a, b, key=lambda by: _STRENGTH[by])
 
 
-_ORDINAL = re.compile(r"\d+|(?<![A-Za-z])[a-z](?![A-Za-z])")  # 3, or the b of 3b and conv_b
+_ORDINAL = re.compile(r"\d+|(?<=[\d_])[a-z](?![A-Za-z])")  # 3, or the b of 3b and conv_b
 
 
 def _by_number(items: Sequence[_Item]) -> list[_Item] | None:

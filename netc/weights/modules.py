@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
@@ -115,8 +115,11 @@ def split(name: str) -> tuple[Path, str]:
     return tuple(parts), "weight"
 
 
-def contiguous(modules: Sequence[Module], found: Found) -> bool:
-    """Whether what belongs together stands together in a source, as it does where a module's state was saved."""
+def in_order(found: Found) -> bool:
+    """Whether a source's order is that of a model: what belongs together stands together, and not by the alphabet."""
+    names = list(found.tensors)
+    if not found.ordered or (len(names) > 2 and names == sorted(names)):
+        return False
     order = [found.places.get(name, split(name))[0] for name in found.tensors]
     longest = max(map(len, order), default=0)
     for length in range(1, longest + 1):

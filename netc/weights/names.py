@@ -75,9 +75,9 @@ def _prefix(source: str, plain: dict[str, Stored], expected: list[str]) -> str:
             if name[at + 1 :] in wanted:
                 votes[name[: at + 1]] += 1
     best = votes.most_common(2)
-    if not best or best[0][1] <= as_they_are:
+    if not best or best[0][1] <= max(as_they_are, len(wanted) // 2):  # a block may hold layers called as the net's
         return ""
-    if len(best) > 1 and best[1][1] == best[0][1] and best[0][1] > 1:
+    if len(best) > 1 and best[1][1] == best[0][1]:
         shown = " and ".join(f"`{cut(prefix, 100)}`" for prefix, _ in best)
         raise Fault(
             "N442",

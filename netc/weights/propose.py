@@ -8,11 +8,12 @@ from itertools import permutations
 from math import prod
 from typing import NamedTuple, TypeAlias
 
+from netc.diagnostic import Fault
 from netc.graph import Graph, Node
 from netc.ops.fc import Fc
 from netc.ops.flatten import Flatten
 from netc.weights.match import By, Match, matched
-from netc.weights.modules import COUNTER, Module, Shape, Tensor, contiguous, there, wanted
+from netc.weights.modules import COUNTER, Module, Shape, Tensor, in_order, there, wanted
 from netc.weights.names import named
 from netc.weights.stored import Found
 
@@ -75,10 +76,10 @@ class _Try(NamedTuple):
 
 
 def propose(graph: Graph, found: Found) -> Proposal:
-    """Match a source to a net by names, shapes and structure. Raises Fault N442 and N443 as `names.named` does."""
+    """Match a source to a net by names, shapes and structure."""
     as_it_is = _fits(graph, found)
     other = there(found)
-    ordered = found.ordered and contiguous(other, found)
+    ordered = in_order(found)
     needed = {node.weights for node in graph.nodes if node.name in graph.deployed}
     best: _Try | None = None
     for form, modules in _ways(graph, other, needed):
@@ -94,12 +95,10 @@ def propose(graph: Graph, found: Found) -> Proposal:
     matches = [m for m in best.matches if m.found is not None or m.wanted.name in needed]
     rows = _rows(graph, best.form, matches, other)
     used = {row.source for row in rows}
-    return Proposal(
-        tuple(rows),
-        tuple(name for name in found.tensors if name not in used),
-        as_it_is,
-        tuple(m.wanted.name for m in best.matches if m.found is None and m.wanted.name not in needed),
-    )
+    unused = tuple(name for name in found.tensors if name not in used)
+    known = {row.layer for row in rows}
+    heads = [m.name for m in wanted(graph, folded=False) if m.name not in needed and m.name not in known]
+    return Proposal(tuple(rows), unused, as_it_is, tuple(heads))
 
 
 def _ways(graph: Graph, other: Sequence[Module], needed: set[str]) -> Iterator[tuple[_Form, list[Module]]]:
@@ -134,7 +133,10 @@ def _in_any_order(shape: Shape) -> Shape:
 
 
 def _fits(graph: Graph, found: Found) -> bool:
-    tensors, _ = named(found, graph)
+    try:
+        tensors, _ = named(found, graph)
+    except Fault:  # two names or two prefixes that are as good
+        return False
     return all(
         name in tensors and tensors[name].shape == param.shape
         for name, param in graph.parameters()
