@@ -13,7 +13,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 Weights: TypeAlias = Mapping[str, Array]
 
-PIECE = 1 << 18  # elements: 1 MiB of f32, which a core's own cache holds while it is read, scaled, hashed and written
+PIECE = 1 << 17  # elements: half a MiB of f32, which a core's own cache holds twice, as it is read and as it is made
 
 
 class Made(ABC):
@@ -29,10 +29,7 @@ class Made(ABC):
 
     @abstractmethod
     def pieces(self, of: int = 1) -> Iterable[Array]:
-        """Its elements in order, flat, about PIECE at a time, each time a multiple of `of`, of which the size is one.
-
-        A piece stays as it is when the next is made, so that it can be hashed meanwhile.
-        """
+        """Its elements in order, flat; each time about PIECE, a multiple of `of`, of which the size is one."""
 
     def then(self, following: Made) -> Made | None:
         """This tensor and another one behind it as one, where they lie so: what reads many reads them at once."""

@@ -7,11 +7,18 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
-TOGETHER = 1 << 19  # bytes; less than that is written and hashed with what follows
-AHEAD = 8  # writes that may wait to be hashed
+ROOM = 1 << 21  # bytes that are written and hashed at once: threads that hand over less often wait less
+ROOMS = 4
 TO_DISK = 1 << 25  # bytes after which the disk is given work: it takes longer than everything before
+
+
+class _Room(NamedTuple):
+    """Memory for a part of the file; it is free again when that part is hashed."""
+
+    memory: memoryview
+    hashed: Future[None] | None = None
 
 
 class Stream:
@@ -21,13 +28,12 @@ class Stream:
         self.size = 0
         self._file = file
         self._hash = hashlib.sha256()
-        self._small: list[bytes | memoryview] = []
-        self._waiting = 0  # bytes of those
-        self._hashing: deque[Future[None]] = deque()
-        self._syncing: Future[None] | None = None
-        self._synced = 0
         self._hasher = ThreadPoolExecutor(1, "netc-hash")
         self._disk = ThreadPoolExecutor(1, "netc-disk")
+        self._rooms = deque(_Room(memoryview(bytearray(ROOM))) for _ in range(ROOMS))
+        self._used = 0  # of the first room
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0
 
     def __enter__(self) -> Self:
         return self
@@ -37,48 +43,51 @@ class Stream:
         self._disk.shutdown(cancel_futures=True)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add bytes, which must stay as they are. Raises: OSError."""
-        size = data.nbytes if isinstance(data, memoryview) else len(data)
-        self.size += size
-        if size < TOGETHER:
-            self._small.append(data)
-            self._waiting += size
-            if self._waiting >= TOGETHER:
-                self._write_small()
-            return
-        self._write_small()
-        self._write(data, size)
+        """Add bytes. Raises: OSError."""
+        view = memoryview(data).cast("B")
+        self.size += len(view)
+        while view:
+            part = view[: ROOM - self._used]
+            self._rooms[0].memory[self._used : self._used + len(part)] = part
+            self._used += len(part)
+            view = view[len(part) :]
+            if self._used == ROOM:
+                self._write_room()
 
     def flush(self) -> None:
         """Have everything in the file, for others to read. Raises: OSError."""
-        self._write_small()
+        self._write_room()
         self._file.flush()
 
     def sha256(self) -> str:
         """The hash of what was written. Raises: OSError."""
         self.flush()
-        while self._hashing:
-            self._hashing.popleft().result()
+        for room in self._rooms:
+            if room.hashed is not None:
+                room.hashed.result()
         if self._syncing is not None:
             self._syncing.result()
         return self._hash.hexdigest()
 
-    def _write_small(self) -> None:
-        if self._small:
-            together = b"".join(self._small)
-            self._small.clear()
-            self._waiting = 0
-            self._write(together, len(together))
+    def _write_room(self) -> None:
+        memory = self._rooms.popleft().memory
+        part = memory[: self._used]
+        self._rooms.append(_Room(memory, self._hasher.submit(self._hash.update, part)))
+        self._file.write(part)
+        self._sync()
+        self._used = 0
+        following = self._rooms[0].hashed
+        if following is not None:
+            following.result()
 
-    def _write(self, data: bytes | memoryview, size: int) -> None:
-        if len(self._hashing) >= AHEAD:
-            self._hashing.popleft().result()
-        self._hashing.append(self._hasher.submit(self._hash.update, data))
-        self._file.write(data)
-        self._synced += size
-        if self._synced >= TO_DISK and hasattr(os, "fdatasync") and (self._syncing is None or self._syncing.done()):
-            if self._syncing is not None:
-                self._syncing.result()
-            self._synced = 0
-            self._file.flush()
-            self._syncing = self._disk.submit(os.fdatasync, self._file.fileno())
+    def _sync(self) -> None:
+        self._unsynced += self._used
+        if self._unsynced < TO_DISK or not hasattr(os, "fdatasync"):
+            return
+        if self._syncing is not None:
+            if not self._syncing.done():
+                return
+            self._syncing.result()
+        self._unsynced = 0
+        self._file.flush()
+        self._syncing = self._disk.submit(os.fdatasync, self._file.fileno())
