@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,8 @@ def verify(a: str, b: str | None, options: Options, form: str) -> None:
     bound = options.bound if options.bound is not None else _bound(first, second)
     strict = options.bound is not None
     found = compare(first, second, bound=bound, strict=strict, sizes=sizes(options.sizes), data=data)
+    if any(_precision(each) == "int8" for each in (first, second)) and not strict:
+        found = replace(found, notes=(*found.notes, "int8 is held to accuracy, and has no figure to keep: see --bound"))
     if form == "json":
         out(as_json(record(found, first)))
     else:
@@ -170,12 +172,18 @@ def _described_or_none(file: FileSide) -> Graph | None:
 
 
 def _bound(*sides: Side) -> float:
-    """What is allowed: the widest bound that one of the models states, and 1e-4 at least."""
+    """What is allowed: the widest bound that one of the models states, and 1e-4 at least; int8's is of accuracy."""
     from netc.backends.compare import FileSide
     from netc.backends.verify import BOUND
 
-    files = [each for each in sides if isinstance(each, FileSide)]
-    return max([BOUND, *(each.manifest.parity.bound for each in files if each.manifest is not None)])
+    made = [each.manifest for each in sides if isinstance(each, FileSide) and each.manifest is not None]
+    return max([BOUND, *(each.parity.bound for each in made if each.precision != "int8")])
+
+
+def _precision(side: Side) -> str:
+    from netc.backends.compare import FileSide
+
+    return side.manifest.precision if isinstance(side, FileSide) and side.manifest is not None else "f32"
 
 
 def _data(sides: tuple[Side, Side], spec: str) -> dict[str, np.ndarray[Any, Any]]:

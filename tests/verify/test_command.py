@@ -293,6 +293,23 @@ def test_the_bound_that_a_model_states_is_the_default(netc: Command, here: Path)
     assert netc("verify", "small.pt", "wide.onnx") == 0
 
 
+def test_other_precisions_are_held_to_bounds_of_their_own(netc: Command, here: Path, root: Path) -> None:
+    spec = f"{root}/specs/lenet5.cnn"
+    assert netc("build", spec, "--init", "0", "--precision", "f16", "-o", "half.onnx") == 0
+    found = netc.json("verify", spec, "half.onnx", "--init", "0")
+    assert found["equal"]
+    assert found["bound"] == 2e-2
+    assert 1e-4 < found["figure"] < 2e-2
+    assert netc("verify", "half.onnx") == 0
+    model = onnx.load("half.onnx")
+    (entry,) = model.metadata_props
+    entry.value = entry.value.replace('"precision":"f16"', '"precision":"int8"')
+    onnx.save(model, "as_int8.onnx")
+    found = netc.json("verify", spec, "as_int8.onnx", "--init", "0")
+    assert (found["bound"], found["equal"]) == (1e-4, False)
+    assert found["notes"] == ["int8 is held to accuracy, and has no figure to keep: see --bound"]
+
+
 def test_real_pictures_are_compared_on_too(netc: Command, here: Path, root: Path) -> None:
     spec = f"{root}/specs/lenet5.cnn"
     assert netc("build", spec, "--init", "0", "-o", "lenet.onnx") == 0
