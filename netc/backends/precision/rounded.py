@@ -42,6 +42,6 @@ def _rounding(node: onnx.NodeProto, halves: set[str], width: Width) -> list[onnx
                 exact = half
             else:
                 after.append(helper.make_node("Cast", [exact], [half], half, to=width.number))
-            after.append(helper.make_node("Cast", [half], [name], f"{name}/f32", to=FLOAT))
+            after.append(helper.make_node("Cast", [half], [name], f"{name}/rounded/f32", to=FLOAT))
             node.output[place] = exact
     return [node, *after]
