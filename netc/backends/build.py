@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 
 from netc import passes
@@ -23,15 +24,18 @@ from netc.backends.verify import BOUND, MEASURE, SEED, Case, Parity, reference
 from netc.backends.verify import verify as measure
 from netc.backends.verify.batches import prescribed
 from netc.backends.verify.probes import probes
+from netc.backends.watching import NOBODY, Watch
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.ops.bn import Bn
 from netc.passes.deploy import deploy
+from netc.passes.embed import decoded, embedding
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.passes.fold_forward import fold_forward
 from netc.weights import Array, Weights
 from netc.weights.examine import Examining, refuse_unsound
 from netc.weights.tensors import chosen
-from netc_runtime.manifest import Golden
+from netc_runtime.manifest import Golden, Precision
 
 WRITTEN = Wanted()  # as the spec says
 
@@ -49,6 +53,8 @@ def build(
     external_data: bool = False,
     nonfinite: bool = False,
     precision: Wanted = WRITTEN,
+    embed: Sequence[str] | None = None,
+    watch: Watch = NOBODY,
 ) -> Built:
     """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
 
@@ -56,40 +62,49 @@ def build(
     verify on too: an array after the recipe, or one for each input. Without `verify` nothing is run: the manifest has
     no golden example, and torch is not imported. `sizes` make numbers of symbols. With `external_data`, and beyond
     2 GiB, weights go to a file beside `out`. With `nonfinite`, NaN and infinities are taken. `precision` is
-    the spec's, or another, and what that needs.
+    the spec's, or another, and what that needs. `embed` names the steps that the graph does itself, where given in the
+    spec's place. `watch` is told what takes how long.
 
     Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
-    as `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, the roads to other precisions,
-    verify's functions and `netc.atomic.replacing` do. Then nothing is left behind, and an older `out` is as it was.
+    as `embed.embedding`, `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, the roads to
+    other precisions, verify's functions and `netc.atomic.replacing` do. Then nothing is left behind, and an older `out`
+    is as it was.
     """
     opset = precision.opset(graph.export, opset)
-    net, _ = deploy(graph, {})
-    _refuse_unbuilt(net)
+    net, _ = deploy(embedding(graph, embed), {})
+    _refuse_unbuilt(net, precision.of(net.export))
     net = fixed(net, sizes)
+    judged = decoded(net)
     wanted = {name for name, _ in net.parameters()}
     weights = stored.fitted(chosen(weights, [name for name in weights if name in wanted]), net, finite=False)
-    pipeline = [each for each in passes.PIPELINE if each is not deploy and (fold or each is not fold_batch_norm)]
+    left_out = (deploy, *(() if fold else (fold_batch_norm, fold_forward)))
+    pipeline = [each for each in passes.PIPELINE if each not in left_out]
 
     def hold(path: Path) -> Held:
-        cases = reference(net, weights, data=verify_data)
-        parity = measure(path, net, weights, cases)
-        if not parity.telling and parity.worst.excess <= 1:
-            parity = replace(parity, probe=_probe(net, opset, pipeline, path))
+        with watch.timing("reference"):
+            cases = reference(judged, weights, data=verify_data)
+        with watch.timing("verify"):
+            parity = measure(path, judged, weights, cases)
+            if not parity.telling and parity.worst.excess <= 1:
+                parity = replace(parity, probe=_probe(net, judged, opset, pipeline, path))
         _refuse_unlike(net, parity)
         return Held(parity, cases)
 
     with ExitStack() as stack:
         examining = stack.enter_context(Examining(weights))
-        small, small_weights = passes.run(net, weights, pipeline)
-        lowered = onnx.lower(small, opset, whole=verify)
+        small, small_weights = passes.run(net, weights, pipeline, seen=watch.step, careful=watch.careful)
+        with watch.timing("lower"):
+            lowered = onnx.lower(small, opset, whole=verify)
         road = None
         if precision.of(net.export) != "f32":
             if not nonfinite:
                 refuse_unsound(examining.result().unsound)
-            job = Job(net, weights, lowered, small_weights, hold if verify else None)
+            job = Job(judged, weights, lowered, small_weights, hold if verify else None)
             road = precision.road(precision.of(net.export), job, stack.enter_context(working(out)))
         emittable, tensors = (lowered, small_weights) if road is None else road.emittable()
+        start = perf_counter()
         with onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted:
+            watch.stage("write", perf_counter() - start)
             examined = examining.result()
             if not nonfinite:
                 refuse_unsound(examined.unsound)
@@ -98,9 +113,9 @@ def build(
                 parity, golden = road.parity, road.check(emitted.path)
             elif verify:
                 parity, cases = hold(emitted.path)
-                golden = _golden(net, cases[0], parity)
+                golden = _golden(judged, cases[0], parity)
             made = contract.manifest(
-                net,
+                small,
                 weights_blake3=examined.digest,
                 golden=golden,
                 measure=MEASURE if road is None else road.measure,
@@ -112,7 +127,8 @@ def build(
             data = emitted.data.record() if emitted.data is not None else None
             size, sha256 = emitted.size_bytes, emitted.sha256()
     folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
-    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data, road)
+    steps = tuple(word for word in net.export.embed if word != "labels")
+    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data, road, steps)
     with replacing(built.record_path) as file:
         file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
     return built
@@ -120,17 +136,19 @@ def build(
 
 def _golden(net: Graph, case: Case, parity: Parity) -> Golden:
     spreads = {each.output: each.spread for each in parity.agreements}
-    return contract.golden(SEED, case.feed, case.answers, spreads, prescribed(net, case.sizes) or 1)
+    classes = [o.name for o in net.outputs if o.decode == "argmax" and "decode" in net.export.embed]
+    count = prescribed(net, case.sizes) or 1
+    return contract.golden(SEED, case.feed, case.answers, spreads, count, classes=classes)
 
 
-def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
+def _probe(net: Graph, judged: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
     # The same road with weights that show what the given ones hide; its file lies beside the target and goes at once.
     path = beside.with_name(f"{beside.name}.probe")
     found = None
     for weights in probes(net):
         try:
             onnx.write(*passes.run(net, weights, pipeline), path, opset=opset)
-            found = measure(path, net, weights, reference(net, weights))
+            found = measure(path, judged, weights, reference(judged, weights))
         finally:
             path.unlink(missing_ok=True)
             onnx.remove_data(path)
@@ -140,14 +158,14 @@ def _probe(net: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path
     return found
 
 
-def _refuse_unbuilt(net: Graph) -> None:
-    export = net.export
-    unbuilt = [word for word in export.embed if word != "labels"]
-    if unbuilt:
+def _refuse_unbuilt(net: Graph, precision: Precision) -> None:
+    classes = [o.name for o in net.outputs if o.decode == "argmax"]
+    if precision != "f32" and "decode" in net.export.embed and classes:
         raise Fault(
             "N424",
-            f"{net.name}: export embed = {unbuilt[0]} is not built yet: the runtime does it, as the manifest says",
-            help=f"leave `{unbuilt[0]}` out of `embed`",
+            f"{net.name}: embed = [decode] with {precision} is not built yet where an output is decoded by argmax: "
+            f"{', '.join(classes)}",
+            help="leave `decode` out of `embed`: the runtime decodes, as the manifest says",
         )
 
 

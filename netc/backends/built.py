@@ -33,6 +33,8 @@ class Built:
     """The file beside it that holds its weights: its name, size and hash."""
     road: Road | None = None
     """How it came to another precision than f32, and what that cost."""
+    embed: tuple[str, ...] = ()
+    """What the graph does itself: preprocess, decode."""
 
     @property
     def record_path(self) -> Path:
@@ -53,6 +55,7 @@ class Built:
             "folded": self.folded,
             "sizes": dict(self.sizes),
             "data": None if self.data is None else dict(self.data),
+            "embed": list(self.embed),
             "precision": precision,
             **({} if self.road is None else {precision: self.road.record()}),
             "verdict": "not verified",
@@ -65,7 +68,9 @@ class Built:
     def lines(self) -> list[str]:
         """The build for people."""
         folded = f", {self.folded} batch norms folded" if self.folded else ""
-        said = [f"{self.path}: {self.size_bytes / 2**20:.1f} MiB, opset {self.opset}, {self.nodes} nodes{folded}"]
+        steps = "".join(f", {_STEPS[step]}" for step in self.embed)
+        size = f"{self.size_bytes / 2**20:.1f} MiB"
+        said = [f"{self.path}: {size}, opset {self.opset}, {self.nodes} nodes{folded}{steps}"]
         if self.sizes:
             said.append(f"sizes: {', '.join(f'{name} = {size}' for name, size in self.sizes.items())}")
         if self.data is not None:
@@ -81,6 +86,9 @@ class Built:
             said.append("these weights' output hardly depends on the input, so Kaiming weights were tried as well:")
             said.append(f"{title}: {words(self.parity.probe)}")
         return said
+
+
+_STEPS = {"preprocess": "pixels enter", "decode": "decoded answers leave"}
 
 
 def words(parity: Parity, yardstick: str = "float32 torch itself") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from netc.diagnostic import Fault
@@ -12,6 +13,23 @@ from netc.passes.inner import Classes, Normalise, Pixels
 from netc.weights import Weights
 
 _DECODERS = {"softmax": Softmax, "sigmoid": Sigmoid}
+
+
+STEPS = ("preprocess", "labels", "decode")
+
+
+def embedding(graph: Graph, steps: Sequence[str] | None) -> Graph:
+    """The graph, asked to embed these steps; None leaves it at what its `export` section says.
+
+    Raises: Fault N455 for what is no step.
+    """
+    if steps is None:
+        return graph
+    for each in steps:
+        if each not in STEPS:
+            raise Fault("N455", f"embed names `{each}`, and the steps are {', '.join(STEPS)}")
+    asked = tuple(each for each in STEPS if each in steps)
+    return replace(graph, export=graph.export.model_copy(update={"embed": asked}))
 
 
 def embed(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
