@@ -127,8 +127,7 @@ def propose(graph: Graph, source: str, key: str | None, out: Path | None, form: 
 
 def _record(proposal: Proposal, graph: Graph, source: str) -> dict[str, Any]:
     def record(row: Row) -> dict[str, Any]:
-        found = row._asdict()
-        return {**found, "from": found.pop("source")}
+        return {"from" if key == "source" else key: value for key, value in row._asdict().items()}
 
     return {
         "net": graph.name,

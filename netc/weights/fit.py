@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.diagnostic import Fault
+from netc.diagnostic import Fault, cut
 from netc.graph import Graph
 from netc.op import Param
 from netc.weights.examine import finite as sound
@@ -84,10 +84,12 @@ def fit(
     gone = {name: expected[name].shape for name in missing}
     extra = {name: found[name].shape for name in unexpected}
     wrong = [f"{name}: missing, {shown(gone[name])}{_nearest(name, gone[name], extra)}" for name in missing[:SHOWN]]
-    wrong += [f"{name}: the net has no such tensor{_nearest(name, extra[name], gone)}" for name in unexpected[:SHOWN]]
-    for name, param in expected.items():
-        if name in found and (problem := _mismatch(found[name], param, convert)):
-            wrong.append(f"{name}: {problem}")
+    wrong += [
+        f"{cut(name, 200)}: the net has no such tensor{_nearest(name, extra[name], gone)}"
+        for name in unexpected[:SHOWN]
+    ]
+    unlike = {n: problem for n, p in expected.items() if n in found and (problem := _mismatch(found[n], p, convert))}
+    wrong += [f"{name}: {problem}" for name, problem in unlike.items()]
     total = len(wrong) + max(0, len(missing) - SHOWN) + max(0, len(unexpected) - SHOWN)
     if wrong:
         more = f"\n  and {total - SHOWN} more" if total > SHOWN else ""
@@ -96,7 +98,7 @@ def fit(
         raise Fault(
             "N401",
             f"{prefix}{tensors} not fit {graph.name}:{listed}{more}",
-            help=help if missing and unexpected else _one_layer(wrong) if prefix else "",
+            help=help if missing and unexpected else _one_layer([*missing, *unlike]) if prefix else "",
         )
     weights = Lazy(
         {
@@ -111,10 +113,10 @@ def fit(
     return weights
 
 
-def _one_layer(wrong: Sequence[str]) -> str:
+def _one_layer(names: Sequence[str]) -> str:
     """How to leave out the one layer that does not fit, such as a head for other classes."""
-    layers = {line.partition(": ")[0].rpartition(".")[0] for line in wrong}
-    return f'--partial "{layers.pop()}.*" lets it start anew' if len(layers) == 1 else ""
+    layers = {name.rpartition(".")[0] for name in names}
+    return f'--partial "{layers.pop()}.*" lets it start anew' if len(layers) == 1 and "" not in layers else ""
 
 
 def _finite(weights: Weights, name: str) -> bool:
@@ -161,7 +163,7 @@ def _nearest(name: str, shape: tuple[int, ...], others: Mapping[str, tuple[int, 
     if not close:
         return ""
     its = "" if others[close[0]] == shape else f", {shown(others[close[0]])}"
-    return f" (the nearest is {close[0]}{its})"
+    return f" (the nearest is {cut(close[0], 200)}{its})"
 
 
 def _matching(patterns: Sequence[str], names: Iterable[str], prefix: str) -> set[str]:
@@ -205,7 +207,7 @@ def _say_left_out(
         for name, param in expected.items()
         if name in left
     ]
-    told_too = [f"{name} {shown(found[name].shape)}" for name in dropped]
+    told_too = [f"{cut(name, 200)} {shown(found[name].shape)}" for name in dropped]
     for words, names in (("starts anew", told), ("of the file is left out", told_too)):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

@@ -36,7 +36,8 @@ def named(found: Found, graph: Graph) -> tuple[dict[str, Stored], tuple[str, ...
         inside |= {name: plain[name] for name in outside if name not in inside}
     elif outside:
         more = f" and {len(outside) - LISTED} more" if len(outside) > LISTED else ""
-        notes.append(f"{found.name}: left out is what stands elsewhere: {', '.join(outside[:LISTED])}{more}")
+        listed = ", ".join(cut(name, 200) for name in outside[:LISTED])
+        notes.append(f"{found.name}: left out is what stands elsewhere: {listed}{more}")
     return inside, tuple(notes)
 
 
