@@ -184,6 +184,12 @@ def test_without_a_command_the_help_is_shown(run_netc: Netc) -> None:
         (["build", "tiny.cnn", "--init", "0", "-o", "./tiny.cnn"], "tiny.cnn is read here"),
         (["build", "tiny.cnn", "--weights", "w.st", "-o", "w.st"], "w.st is read here"),
         (["build", "tiny.cnn", "--init", "0", "--no-verify", "--verify-data", "sample"], "exclude each other"),
+        (["build", "tiny.cnn", "--init", "0", "--at", "N"], "--at takes a size such as H=512, not N"),
+        (["build", "tiny.cnn", "--init", "0", "--at", "N=1", "--at", "N=2"], "--at gives N two sizes, 1 and 2"),
+        (
+            ["build", "tiny.cnn", "--emit", "torch", "--at", "N=1", "--external-data"],
+            "--at, --external-data have no meaning with --emit torch",
+        ),
         (["build", "tiny.cnn", "--emit", "torch", "--init", "0"], "--init has no meaning with --emit torch"),
         (
             ["build", "tiny.cnn", "--emit", "torch", "--weights", "w", "--opset", "20", "--verify-data", "sample"],
@@ -674,6 +680,21 @@ def test_build_without_verification_says_so(run_netc: Netc, here: Path) -> None:
     assert "parity" not in found
 
 
+def test_build_makes_numbers_of_symbols_and_writes_weights_beside(run_netc: Netc, here: Path) -> None:
+    wide = TINY.replace("classes = 2", "classes = 64").replace(' { labels = ["dark", "light"], decode = softmax }', "")
+    (here / "wide.cnn").write_text(wide)
+    found = run_netc.json("build", "wide.cnn", "--init", "0", "--at", "N=3", "--external-data", "--json")
+    assert found["sizes"] == {"N": 3}
+    beside = here / found["data"]["file"]
+    assert hashlib.sha256(beside.read_bytes()).hexdigest() == found["data"]["sha256"]
+    assert beside.stat().st_size == 64 * 36 * 4  # the matrix; what is smaller than 4 KiB stays in the model
+    assert run_netc("build", "wide.cnn", "--init", "0", "--at", "N=3", "--external-data") == 0
+    assert "sizes: N = 3\n" in run_netc.out
+    assert f"{beside.name}: 0.0 MiB, its weights: keep both together\n" in run_netc.out
+    dims = onnx.load("Tiny.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert next(dim.dim_value for dim in dims) == 3
+
+
 def test_equal_calls_give_equal_files(run_netc: Netc, here: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         assert run_netc("build", "tiny.cnn", "--init", "3", "-o", name) == 0
@@ -707,6 +728,9 @@ def test_build_compares_on_real_pictures_too(run_netc: Netc, here: Path, picture
         (["tiny.cnn", "--init", "0", "-o", "tiny.cnn/a.onnx"], 1, "error[N410]"),
         (["tiny.cnn", "--init", "0", "-o", "folder"], 1, "error[N410]: folder: this is a directory"),
         (["tiny.cnn", "--emit", "torch", "-o", "folder"], 1, "error[N410]: folder: this is a directory"),
+        (["tiny.cnn", "--init", "0", "-o", "folder", "--external-data"], 1, "error[N410]: folder: this is a directory"),
+        (["tiny.cnn", "--init", "0", "--at", "H=9"], 1, "error[N470]: Tiny: H is no symbol of an input"),
+        (["tiny.cnn", "--init", "0", "--at", "N=0"], 1, "error[N472]: Tiny: N = 0: a size is 1 to"),
     ],
 )
 def test_build_of_bad_input_ends_with_1_and_leaves_nothing(

@@ -407,3 +407,8 @@ def test_what_protobuf_does_not_take_goes_beside_it_by_itself(tmp_path: Path, mo
     monkeypatch.setattr(backend.emit, "LIMIT", 2**20 + 20_000)
     backend.write(wide(), randomised(wide()), tmp_path / "a.onnx")
     assert len(list(tmp_path.glob("a.onnx.*.data"))) == 1
+
+
+def test_a_net_of_small_tensors_has_nothing_beside_it(tmp_path: Path) -> None:
+    backend.write(tiny(), randomised(tiny()), tmp_path / "a.onnx", external_data=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from netc.atomic import replacing
 from netc.backends.onnx import emit
-from netc.backends.onnx.data_file import DataFile, remove_data, write_data
+from netc.backends.onnx.data_file import PAGE, DataFile, remove_data, write_data
 from netc.backends.onnx.lowering import Lowered
 from netc.backends.onnx.stream import Stream
 from netc.diagnostic import Fault
@@ -103,7 +103,7 @@ def emitting(
 ) -> Generator[Emitted]:
     """Write a file that takes the name `out` when the block ends well; whatever else ends it leaves nothing behind.
 
-    With `external_data`, and for more than 2 GiB, the weights go to a file of their own beside it,
+    With `external_data`, and for more than 2 GiB, weights of 4 KiB and more go to a file of their own beside it,
     `OUT.onnx.HASH.data`; one that an older `out` had is removed. Equal arguments give equal bytes.
 
     Raises: Fault N401 for a weight that is missing or of the wrong shape or type; as `netc.atomic.replacing` does.
@@ -114,7 +114,7 @@ def emitting(
         with replacing(out) as file, Stream(file) as stream:
             if external_data or emit.too_large(lowered):
                 sizes = {name: emit.size_bytes(param) for name, param in lowered.params.items()}
-                data = write_data(target, sizes, weights)
+                data = write_data(target, sizes, weights) if max(sizes.values(), default=0) >= PAGE else None
             for chunk in emit.chunks(lowered, weights, data):
                 stream.write(chunk)
             if data is not None:
