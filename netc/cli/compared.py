@@ -9,7 +9,7 @@ from netc.cli import table
 from netc.cli.terminal import out
 
 if TYPE_CHECKING:
-    from netc.backends.compare import Compared, Comparison, Side
+    from netc.backends.compare import Compared, Comparison
 
 SCHEMA = 1
 
@@ -58,7 +58,8 @@ def _difference(worst: Compared) -> str:
     sizes = "".join(f", {name} = {size}" for name, size in at.sizes.items())
     if at.reason:
         return f"output {at.output} ({at.origin} inputs{sizes}): {at.reason}"
-    assert worst.index is not None
+    if worst.index is None:  # classes, for logits
+        return f"output {at.output} ({at.origin} inputs{sizes}): {at.figure:.1e} of its spread"
     shape = "x".join(map(str, worst.shape))
     return (
         f"output {at.output} ({at.origin} inputs{sizes}) at {list(worst.index)} of {shape} is {worst.found:.6g}, "
@@ -78,15 +79,15 @@ def _parting(found: Comparison) -> list[str]:
     return [f"they part at {at.label} ({at.kind}{place}): {_figure(at.figure)} of its spread{enters}"]
 
 
-def record(found: Comparison, first: Side) -> dict[str, Any]:
-    """The comparison as JSON values; `first` is the side that was named first."""
-    a, b = (found.reference, found.other) if found.reference is first else (found.other, found.reference)
+def record(found: Comparison) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    a, b = (found.other, found.reference) if found.swapped else (found.reference, found.other)
     at = found.parting
     return {
         "schema": SCHEMA,
         "a": a.name,
         "b": b.name,
-        "reference": "a" if found.reference is first else "b",
+        "reference": "b" if found.swapped else "a",
         "equal": found.equal,
         "bound": found.bound,
         "figure": _finite(found.worst.agreement.figure),

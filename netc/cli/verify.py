@@ -73,7 +73,7 @@ def verify(a: str, b: str | None, options: Options, form: str) -> None:
     if any(_precision(each) == "int8" for each in (first, second)) and not strict:
         found = replace(found, notes=(*found.notes, "int8 is held to accuracy, and has no figure to keep: see --bound"))
     if form == "json":
-        out(as_json(record(found, first)))
+        out(as_json(record(found)))
     else:
         show(found)
     if not found.equal:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,25 @@ SIZED = """net Map {
 """
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a spec, its weights in two forms, and the model built of them."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "small.cnn").write_text(SPEC)
+    graph = api.load(folder / "small.cnn")
+    tensors = randomised(graph)
+    weights.save(tensors, folder / "small.safetensors")
+    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, folder / "small.pt")
+    build(graph, tensors, folder / "small.onnx")
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, and the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
-    Path("small.cnn").write_text(SPEC)
-    graph = api.load("small.cnn")
-    tensors = randomised(graph)
-    weights.save(tensors, "small.safetensors")
-    torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, "small.pt")
-    build(graph, tensors, "small.onnx")
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -308,6 +317,39 @@ def test_other_precisions_are_held_to_bounds_of_their_own(netc: Command, here: P
     found = netc.json("verify", spec, "as_int8.onnx", "--init", "0")
     assert (found["bound"], found["equal"]) == (1e-4, False)
     assert found["notes"] == ["int8 is held to accuracy, and has no figure to keep: see --bound"]
+
+
+EMBEDDED = """net Seen {
+  input  image: f32[N, 3, 12, 12] { scale = 1/255, mean = [0.4, 0.5, 0.6], std = [0.2, 0.3, 0.4] }
+  output digit: f32[N, 4] { decode = softmax }
+  output mask: f32[N, 3, 12, 12] { decode = argmax }
+  from image -> c1: conv(6, k=3, pad=1) -> relu -> c2: conv(3, k=3, pad=1) => mask
+  from c2 -> flatten -> head: fc(4) => digit
+}
+"""
+
+
+@pytest.mark.parametrize("steps", [("preprocess",), ("decode",), ("preprocess", "decode")])
+def test_a_model_that_normalises_or_decodes_itself_is_compared_with_its_net(
+    netc: Command, here: Path, steps: tuple[str, ...]
+) -> None:
+    graph = rebuilt("plain", EMBEDDED)
+    weights.save(randomised(graph), "seen.safetensors")
+    build(graph, randomised(graph), "seen.onnx", embed=steps)
+    found = netc.json("verify", "seen.safetensors", "seen.onnx")
+    assert found["equal"], netc.err
+    assert [each["output"] for each in found["outputs"]] == ["digit", "mask"]
+    assert netc("verify", "seen.onnx", "seen.onnx") == 0, netc.err
+    assert netc("verify", "seen.onnx") == 0, netc.err
+    if "decode" in steps:
+        assert netc("verify", "plain.onnx", "seen.onnx") == 1
+        assert "error[N435]: seen.onnx decodes its outputs, and plain.onnx does not" in netc.err
+    else:
+        assert netc("verify", "plain.onnx", "seen.onnx") == 0, netc.err
+        assert netc("verify", "seen.onnx", "plain.onnx") == 0, netc.err
+    changed("seen.onnx", "wrong.onnx", "c2.bias", 3.0)
+    found = netc.json("verify", "plain.cnn=seen.safetensors", "wrong.onnx")
+    assert (found["equal"], found["parting"]["layer"]) == (False, "c2")
 
 
 def test_real_pictures_are_compared_on_too(netc: Command, here: Path, root: Path) -> None:

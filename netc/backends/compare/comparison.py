@@ -11,7 +11,7 @@ import numpy as np
 from netc.backends.compare.inputs import converted, feeds
 from netc.backends.compare.pairing import Pairing, equal_sizes, pair
 from netc.backends.compare.parting import Parting, parting
-from netc.backends.compare.sides import Answers, NetSide, Side
+from netc.backends.compare.sides import Answers, NetSide, Side, level
 from netc.backends.verify.cases import Feed
 from netc.backends.verify.figures import BOUND, Agreement, Floats, agreement, distance
 from netc.diagnostic import Fault
@@ -31,13 +31,17 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides, held against each other. `parting` is the first layer at which they part, where that is known."""
+    """Two sides, held against each other. `parting` is the first layer at which they part, where that is known.
+
+    `swapped`: the reference is the second of those that were given.
+    """
 
     reference: Side
     other: Side
     pairing: Pairing
     outputs: tuple[Compared, ...]
     bound: float
+    swapped: bool = False
     parting: Parting | None = None
     notes: tuple[str, ...] = ()
 
@@ -69,18 +73,20 @@ def compare(
     Raises: Fault N435 where the sides cannot be compared, and as `netc.backends.compare.inputs.feeds` does; the
     runtime's faults, where a model fails.
     """
-    if isinstance(b, NetSide) and not isinstance(a, NetSide):
+    swapped = isinstance(b, NetSide) and not isinstance(a, NetSide)
+    if swapped:
         a, b = b, a
+    a, b = level(a, b)
     pairing = pair(a, b)
     equal = equal_sizes(a, b, pairing, sizes or {})
-    tried = feeds(a, b, equal, data)
+    tried = feeds(a, b, pairing, equal, data)
     found: list[Compared] = []
     spreads: dict[str, float] = {}
     for feed in tried:
         for each in _compared(a, b, pairing, feed, spreads, bound, strict=strict):
             spreads.setdefault(each.agreement.output, each.agreement.spread)
             found.append(each)
-    made = Comparison(a, b, pairing, tuple(found), bound, notes=pairing.notes)
+    made = Comparison(a, b, pairing, tuple(found), bound, swapped, notes=pairing.notes)
     if made.equal:
         return made
     worst = made.worst.agreement
@@ -96,11 +102,13 @@ def _compared(
     theirs = b.answers(converted(feed.arrays, b, pairing))
     found: list[Compared] = []
     for name, other in pairing.outputs.items():
+        whole = answers[name].dtype.kind == "i"
         expected = answers[name].astype(np.float64)
         far, place = 0.0, None
         reference = met = 0.0
         for part, values in theirs:
-            wanted, got = expected[part], values[other]
+            wanted = expected[part]
+            got = values[other].astype(np.float64) if whole else values[other]  # else classes, held against logits
             here = distance(got, wanted)
             if here > far:
                 far = here

@@ -10,15 +10,17 @@ import numpy as np
 from netc.backends.compare.pairing import Pairing, Sizes
 from netc.backends.compare.sides import Port, Side
 from netc.backends.verify.cases import SAMPLES, SEED, Feed
+from netc.backends.verify.edges import image_of_pixels
 from netc.backends.verify.sizes import SIDE, sizes
 from netc.diagnostic import Fault
+from netc.graph import Input
 from netc.weights import Array
 from netc_runtime.golden import golden_input
 
 TYPES = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "u8": np.uint8}
 
 
-def feeds(a: Side, b: Side, equal: Sizes, data: Mapping[str, Array] | None = None) -> list[Feed]:
+def feeds(a: Side, b: Side, pairing: Pairing, equal: Sizes, data: Mapping[str, Array] | None = None) -> list[Feed]:
     """Inputs by the first side's names: two sizes of every symbol that has no number, as the known net admits.
 
     Raises: Fault N431 where no size is found, N435 for inputs that cannot be made or batches that do not go together,
@@ -29,7 +31,9 @@ def feeds(a: Side, b: Side, equal: Sizes, data: Mapping[str, Array] | None = Non
         names = {name: numbers[root] for (at, name), root in equal.of.items() if at == 0 and root in numbers}
         step = _step(a, b, equal, numbers)
         count = -(-SAMPLES // step) * step
-        arrays = {port.name: _seeded(a, port, index, count, names) for index, port in enumerate(a.inputs)}
+        images = {name: image for name, other in pairing.inputs.items() if (image := b.images.get(other))}
+        images.update(a.images)
+        arrays = {p.name: _seeded(a, p, images.get(p.name), n, count, names) for n, p in enumerate(a.inputs)}
         found.append(Feed("seeded", {name: names[name] for name in names if _spoken(a, name)}, arrays))
     if data is not None:
         found.append(_given(a, b, equal, data))
@@ -73,10 +77,12 @@ def _step(a: Side, b: Side, equal: Sizes, numbers: Mapping[tuple[int, str], int]
     return lcm(*(batch for batch in batches if batch is not None))
 
 
-def _seeded(side: Side, port: Port, index: int, count: int, numbers: Mapping[str, int]) -> Array:
+def _seeded(side: Side, port: Port, image: Input | None, index: int, count: int, numbers: Mapping[str, int]) -> Array:
     if port.dtype not in TYPES or not port.shape:
         raise Fault("N435", f"{side.name}: no inputs are made for {port}", help="pictures and other real numbers are")
     shape = (count, *(each if isinstance(each, int) else numbers[each] for each in port.shape[1:]))
+    if image is not None:
+        return image_of_pixels(image, SEED + index, shape)
     made = golden_input(SEED + index, shape)
     if port.dtype == "u8":
         return (64 * made + 128).clip(0, 255).astype(np.uint8)

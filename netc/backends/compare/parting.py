@@ -111,13 +111,15 @@ def _paired(
     if isinstance(a, NetSide):
         graph, weights, names = _as_written(a, model)
         found = [_value(graph, n, names[n.name], feed) for n in graph.nodes if names[n.name] in model.kinds]
-        return found, (_of_net(graph, weights, feed), lambda asked: model.values(asked, theirs, step))
+        taken = b.entering(theirs)
+        return found, (_of_net(graph, weights, feed), lambda asked: model.values(asked, taken, step))
     assert isinstance(a, FileSide)
     first = Model(a.path)
     if set(first.kinds) != set(model.kinds):
         raise _Strange("the two files' values have other names")
     found = [_Value(n, kind, first.places[n], (n, n), (), 0) for n, kind in first.kinds.items()]
-    return found, (lambda asked: first.values(asked, feed, step), lambda asked: model.values(asked, theirs, step))
+    ours, taken = a.entering(feed), b.entering(theirs)
+    return found, (lambda asked: first.values(asked, ours, step), lambda asked: model.values(asked, taken, step))
 
 
 def _as_written(a: NetSide, model: Model) -> tuple[Graph, Weights, dict[str, str]]:
@@ -126,7 +128,7 @@ def _as_written(a: NetSide, model: Model) -> tuple[Graph, Weights, dict[str, str
 
     found: list[tuple[float, Graph, Weights, dict[str, str]]] = []
     for pipeline in (passes.PIPELINE, [each for each in passes.PIPELINE if each is not fold_batch_norm], ()):
-        graph, weights = passes.run(a.graph, a.weights, pipeline)
+        graph, weights = passes.run(a.net, a.weights, pipeline)
         try:
             names = Lowered(graph, model.opset).names
         except Fault:  # an older opset than a layer needs: the file is none of ours

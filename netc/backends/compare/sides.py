@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -12,9 +13,11 @@ import numpy as np
 import netc_runtime
 from netc.backends.verify.batches import prescribed
 from netc.backends.verify.cases import BATCHES, SAMPLES
+from netc.backends.verify.edges import pixels
 from netc.diagnostic import Fault
-from netc.graph import Graph
+from netc.graph import Graph, Input
 from netc.passes.deploy import deploy
+from netc.passes.embed import decoded, embedding
 from netc.weights import Array, Weights
 from netc_runtime.manifest import Manifest
 
@@ -38,12 +41,16 @@ class Answers(NamedTuple):
 
 
 class Side(Protocol):
-    """One of two things that are compared; `graph` is its net, where that is known."""
+    """One of two things that are compared; `graph` is its net, where that is known.
+
+    `images` are inputs that take images here, and pixels in the file.
+    """
 
     name: str
     road: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    images: Mapping[str, Input]
 
     @property
     def graph(self) -> Graph | None: ...
@@ -64,9 +71,20 @@ class NetSide:
 
     def __init__(self, name: str, graph: Graph, weights: Weights) -> None:
         self.name = name
-        self.graph, self.weights = deploy(graph, weights)
-        self.inputs = tuple(Port(i.name, i.type.dtype, _sides(i.type.dims)) for i in self.graph.inputs)
-        self.outputs = tuple(Port(o.name, o.type.dtype, _sides(o.type.dims)) for o in self.graph.outputs)
+        self.net, self.weights = deploy(embedding(graph, ()), weights)
+        self.images: Mapping[str, Input] = {}
+        self._take(self.net)
+
+    def _take(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs = tuple(Port(i.name, i.type.dtype, _sides(i.type.dims)) for i in graph.inputs)
+        self.outputs = tuple(Port(o.name, o.type.dtype, _sides(o.type.dims)) for o in graph.outputs)
+
+    def decoding(self) -> NetSide:
+        """The same, with softmax and sigmoid where the spec decodes by them; what argmax decodes stays as it is."""
+        found = copy(self)
+        found._take(decoded(embedding(self.net, ("decode",))))
+        return found
 
     def batch(self, numbers: Mapping[str, int]) -> int | None:
         """As `Side` says. Raises: Fault N435 where inputs have different ones."""
@@ -103,6 +121,27 @@ class FileSide:
         self.manifest: Manifest | None = self.model.manifest
         self.inputs = tuple(Port(each.name, each.dtype, each.shape) for each in self.model.inputs)
         self.outputs = tuple(Port(each.name, each.dtype, each.shape) for each in self.model.outputs)
+        self.images: Mapping[str, Input] = {}
+
+    @property
+    def embed(self) -> tuple[str, ...]:
+        """The runtime's steps that the graph does itself."""
+        return () if self.manifest is None else self.manifest.embed
+
+    def of_images(self, graph: Graph) -> FileSide:
+        """The same, taking the images of a net where the file takes pixels."""
+        found = copy(self)
+        recipes = {i.name: i for i in graph.inputs if i.recipe is not None}
+        found.images = {p.name: recipes[p.name] for p in self.inputs if p.dtype == "u8" and p.name in recipes}
+        found.inputs = tuple(
+            Port(p.name, "f32", (p.shape[0], p.shape[3], *p.shape[1:3])) if p.name in found.images else p
+            for p in self.inputs
+        )
+        return found
+
+    def entering(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """A feed as the file takes it. Raises: Fault N432 for an image that no pixels make."""
+        return {n: pixels(self.images[n], array) if n in self.images else array for n, array in feed.items()}
 
     def batch(self, numbers: Mapping[str, int]) -> int | None:
         """As `Side` says. Raises: Fault N435 where inputs have different ones."""
@@ -122,7 +161,34 @@ class FileSide:
             parts = list(BATCHES)
         else:
             parts = [slice(start, min(start + 7, count)) for start in range(0, count, 7)]
-        return [Answers(part, self.model.predict({n: array[part] for n, array in feed.items()})) for part in parts]
+        taken = self.entering(feed)
+        return [Answers(part, self.model.predict({n: array[part] for n, array in taken.items()})) for part in parts]
+
+
+def level(a: Side, b: Side) -> tuple[Side, Side]:
+    """Both as they can be compared: images go into a file of pixels, where the other side takes some, and a net decodes
+    where the file does.
+
+    Raises: Fault N435 for two files of which one decodes.
+    """
+    if isinstance(a, FileSide) and isinstance(b, FileSide):
+        if ("decode" in a.embed) != ("decode" in b.embed):
+            names = (a.name, b.name) if "decode" in a.embed else (b.name, a.name)
+            raise Fault(
+                "N435",
+                f"{names[0]} decodes its outputs, and {names[1]} does not",
+                help="compare each with the net and the weights that it was built from",
+            )
+    elif isinstance(a, NetSide) and isinstance(b, FileSide) and "decode" in b.embed:
+        a = a.decoding()
+    for one, other in ((a, b), (b, a)):
+        graph = other.graph or one.graph
+        if isinstance(one, FileSide) and "preprocess" in one.embed and graph is not None:
+            if isinstance(other, FileSide) and "preprocess" in other.embed:
+                break
+            changed = one.of_images(graph)
+            return (changed, b) if one is a else (a, changed)
+    return a, b
 
 
 def _known(side: int | str, elsewhere: set[int | str]) -> bool:
