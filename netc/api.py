@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from netc.backends.build import Built
     from netc.weights import Reading
+    from netc_runtime.manifest import Precision
 
 
 @dataclass(frozen=True)
@@ -219,17 +220,34 @@ def build(
     verify_data: np.ndarray[Any, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
     external_data: bool = False,
+    precision: Precision | None = None,
+    calibrate: np.ndarray[Any, Any] | Mapping[str, np.ndarray[Any, Any]] | None = None,
+    labels: Sequence[int] | np.ndarray[Any, Any] | None = None,
+    max_drop: float | None = None,
+    keep_float: Sequence[str] = (),
 ) -> Built:
     """Compile a net and its weights to an ONNX file with its manifest, verified against float64 torch.
 
     `weights` is a source as for `netc build --weights`, read as `reading` says, or a mapping. `init` is a seed for
     initial weights where none are given, and for what a partial `reading` leaves out; `sizes` make numbers of symbols,
-    such as {"H": 512}; with `external_data`, and beyond 2 GiB, weights lie in a file beside `out`. Warns of choices
-    made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is not left behind,
-    and an older `out` stays as it was.
+    such as {"H": 512}; with `external_data`, and beyond 2 GiB, weights lie in a file beside `out`.
+
+    `precision` is f32, f16, bf16 or int8, else the spec's. int8 is fitted to `calibrate`, real inputs after the recipe,
+    and may lose `max_drop` percentage points on them, against their classes `labels` or without these against f32;
+    `keep_float` are patterns of layers that stay in float.
+
+    Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is
+    not left behind, and an older `out` stays as it was.
     """
     graph = load(target)
     from netc.backends.build import build as write
+    from netc.backends.precision.wanted import Wanted
+
+    calibration = None
+    if calibrate is not None:
+        from netc.backends.precision.examples import calibration as of
+
+        calibration = of(graph, calibrate, labels)
 
     partial = reading is not None and bool(reading.partial)
     if init is None if partial or weights is None else init is not None:
@@ -258,4 +276,5 @@ def build(
             sizes=sizes or {},
             external_data=external_data,
             nonfinite=reading is not None and reading.nonfinite,
+            precision=Wanted(precision, calibration, max_drop, keep_float),
         )

@@ -1,4 +1,4 @@
-"""Which layers int8 hurts: where its noise, as a share of a value's power, grows most from operands to result."""
+"""Which layers int8 hurts: where its noise, as a share of a channel's power, grows most from operands to result."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -110,12 +110,23 @@ def _noise(
         _showing(model, names, work / f"{index}.onnx", start)
         for index, (model, names) in enumerate(((before, list(shared)), (after, list(shared.values()))))
     ]
-    power = np.zeros((2, len(shared)))  # of the differences, of the values
+    far: dict[str, Array] = {}
+    power: dict[str, Array] = {}
     for feed in feeds:
-        for place, (exact, ours) in enumerate(zip(*(run(feed) for run in runs), strict=True)):
+        for name, exact, ours in zip(shared, *(run(feed) for run in runs), strict=True):
             wide = exact.astype(np.float64)
-            power[:, place] += ((ours - wide) ** 2).sum(), (wide**2).sum()
-    return {name: float(d / p) for name, (d, p) in zip(shared, power.T, strict=True) if p > 0}
+            far[name] = far.get(name, 0.0) + _by_channel((ours - wide) ** 2)
+            power[name] = power.get(name, 0.0) + _by_channel(wide**2)
+    # A channel counts by itself: a large one would hide what happens to the others.
+    return {
+        name: float(np.minimum(1.0, far[name][power[name] > 0] / power[name][power[name] > 0]).mean())
+        for name in shared
+        if (power[name] > 0).any()
+    }
+
+
+def _by_channel(squares: Array) -> Array:
+    return squares.sum(axis=(0, *range(2, squares.ndim))) if squares.ndim > 1 else squares.sum(keepdims=True)
 
 
 def _showing(model: onnx.ModelProto, names: Sequence[str], path: Path, start: Open) -> Run:
