@@ -56,7 +56,8 @@ def digits() -> tuple[Graph, Weights, Calibration]:
         whole(torch.asarray(given.train.tensor(rows)))
     features = np.c_[seen[0].numpy(), np.ones(len(rows))].astype(np.float64)
     wanted = np.eye(10)[given.train.labels[: len(rows)]]
-    found: Any = np.linalg.solve(features.T @ features + 10 * np.eye(features.shape[1]), features.T @ wanted)
+    solve: Any = np.linalg.solve  # typed in part
+    found = solve(features.T @ features + 10 * np.eye(features.shape[1]), features.T @ wanted)
     weights["out.weight"], weights["out.bias"] = found[:-1].T.astype(np.float32), found[-1].astype(np.float32)
 
     def some(split: Any, count: range) -> Examples:
