@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from netc.cli import terminal
 from netc.cli.codes import UsageFault
 from netc.graph import Graph
-from netc_runtime.manifest import Precision
 
 if TYPE_CHECKING:
     from netc.backends.precision.examples import Calibration, Examples
     from netc.backends.precision.wanted import Wanted
     from netc.training.data import Split
+    from netc_runtime.manifest import Precision
 
 
 @dataclass(frozen=True)
