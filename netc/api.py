@@ -225,6 +225,7 @@ def build(
     labels: Sequence[int] | np.ndarray[Any, Any] | None = None,
     max_drop: float | None = None,
     keep_float: Sequence[str] = (),
+    embed: Sequence[str] | None = None,
 ) -> Built:
     """Compile a net and its weights to an ONNX file with its manifest, verified against float64 torch.
 
@@ -234,7 +235,8 @@ def build(
 
     `precision` is f32, f16, bf16 or int8, else the spec's. int8 is fitted to `calibrate`, real inputs after the recipe,
     and may lose `max_drop` percentage points on them, against their classes `labels` or without these against f32;
-    `keep_float` are patterns of layers that stay in float.
+    `keep_float` are patterns of layers that stay in float. `embed` names what the graph does itself, in the spec's
+    place: `preprocess`, so that raw pixels enter, and `decode`.
 
     Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is
     not left behind, and an older `out` stays as it was.
@@ -277,4 +279,5 @@ def build(
             external_data=external_data,
             nonfinite=reading is not None and reading.nonfinite,
             precision=Wanted(precision, calibration, max_drop, keep_float),
+            embed=embed,
         )

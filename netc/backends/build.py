@@ -71,7 +71,9 @@ def build(
     is as it was.
     """
     opset = precision.opset(graph.export, opset)
+    start = perf_counter()
     net, _ = deploy(embedding(graph, embed), {})
+    watch.step(passes.Step(deploy.__name__, graph, net, perf_counter() - start))
     _refuse_unbuilt(net, precision.of(net.export))
     net = fixed(net, sizes)
     judged = decoded(net)

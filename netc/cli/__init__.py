@@ -75,6 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> None:
+    if "NETC_DEBUG" in os.environ and args[:1] != ["predict"]:  # the runtime has a meaning of its own for it
+        from netc.cli.debug import level
+
+        level()  # what is no level is refused before anything is done
     if len(args) > 1 and args[0] == "check" and not any(a.startswith("-") for a in args[1:]):
         # The everyday call takes no options: it starts a third sooner without the library that reads them.
         _put_off_plugins()
@@ -275,7 +279,7 @@ def _bug(error: BaseException) -> int:
     from netc.cli.terminal import err
     from netc.diagnostic import cut
 
-    if os.environ.get("NETC_DEBUG"):
+    if os.environ.get("NETC_DEBUG", "0") not in ("", "0"):
         import traceback
 
         err("".join(traceback.format_exception(error)).rstrip())

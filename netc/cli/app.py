@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netc import __version__, api, render
-from netc.cli import terminal
+from netc.cli import debug, terminal
 from netc.cli.check import check as run_check
 from netc.cli.codes import CodeError, UsageFault
 from netc.cli.writable import writable
@@ -319,6 +319,15 @@ def build(
         typer.Option(metavar="N", min=17, max=26, help="ONNX operator set.", show_default="the spec's, or 20"),
     ] = None,
     fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Fold batch norm into the layer before it.")] = True,
+    embed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS",
+            help="What the graph does itself: preprocess (raw pixels enter), decode (classes leave), or none.",
+            show_default="the spec's",
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say what each pass does to the graph.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare with float64 torch before the file is kept.")
     ] = True,
@@ -371,6 +380,8 @@ def build(
             "--allow-nonfinite": allow_nonfinite,
             "--opset": opset is not None,
             "--no-fold": not fold,
+            "--embed": embed is not None,
+            "--verbose": verbose,
             "--no-verify": not verify,
             "--verify-data": verify_data is not None,
             "--at": at is not None,
@@ -390,7 +401,9 @@ def build(
         return
     as_json = _form(form, json) == "json"
     reading = ReadingOptions(weights_key, weights_map, partial or (), allow_nonfinite)
-    options = Options(out, weights, init, opset, fold, verify, verify_data, at or (), external_data, reading, low)
+    options = Options(
+        out, weights, init, opset, fold, verify, verify_data, at or (), external_data, reading, low, embed, verbose
+    )
     options.check(spec)
     run(_load(spec, search), spec, options, as_json=as_json)
 
@@ -491,9 +504,11 @@ def train(
     task(graph)  # what cannot be trained is refused before a minute is spent on reading pictures
     start: Weights = {} if weights is None else read(weights, graph, reading, finite=True, deployed=False)
     # Pictures held out are the same for every seed, so that seeds can be compared.
-    loaded = source.load(data, graph, max_bad=share)
+    with debug.timing("data"):
+        loaded = source.load(data, graph, max_bad=share)
     _about(loaded)
-    with _progress() as progress:
+    debug.torch_text(graph)
+    with debug.timing("train"), _progress() as progress:
         result = fit(
             graph, loaded, seed=seed, epochs=epochs, batch=batch, device=device, progress=progress, weights=start
         )
@@ -666,7 +681,10 @@ def _load(spec: str, search: list[Path] | None) -> Graph:
             listed = f"; name one: {', '.join(str(f) for f in files[:8])}{more}" if files else ""
             raise UsageFault(f"{name} holds {len(files) or 'no'} specs{listed}")
         spec = str(files[0])
-    return api.load(spec, search=search or ())
+    with debug.timing("check"):
+        graph = api.load(spec, search=search or ())
+    debug.table(graph)
+    return graph
 
 
 def _share(text: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc import render
-from netc.cli import terminal
+from netc.cli import debug, terminal
 from netc.cli.codes import UsageFault
 from netc.cli.precision import PrecisionOptions
 from netc.cli.weights import ReadingOptions, load
@@ -36,6 +36,8 @@ class Options:
     external_data: bool = False
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
+    embed: str | None = None
+    verbose: bool = False
 
     def check(self, spec: str) -> None:
         """Raises: UsageFault where options exclude each other, or weights are missing."""
@@ -59,6 +61,16 @@ class Options:
                 "or --init SEED for untrained ones"
             )
         self.sizes()
+        self.steps()
+
+    def steps(self) -> list[str] | None:
+        """What the graph is to do itself; None where the spec says. Raises: UsageFault."""
+        if self.embed is None or self.embed == "none":
+            return None if self.embed is None else []
+        words = [word.strip() for word in self.embed.split(",")]
+        if not set(words) <= {"preprocess", "decode", "labels"}:
+            raise UsageFault(f"--embed takes preprocess, decode and labels, with commas, or none; not {self.embed!r}")
+        return words
 
     def sizes(self) -> dict[str, int]:
         """The numbers for symbols. Raises: UsageFault."""
@@ -75,21 +87,23 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
     writable(target, spec, options.weights)
     wanted = options.precision.wanted(graph)
     from netc.backends.build import build as write
+    from netc.cli.told import Told
 
     def initial() -> Weights:
         from netc.backends import torch
 
         return torch.initial(graph, options.init or 0)
 
-    if options.weights is not None:
-        # Whether each number is one is seen while they are written.
-        tensors = load(options.weights, graph, options.reading, finite=False, deployed=True)
-        if options.reading.partial:
-            from netc.weights import completed
+    with debug.timing("weights"):
+        if options.weights is not None:
+            # Whether each number is one is seen while they are written.
+            tensors = load(options.weights, graph, options.reading, finite=False, deployed=True)
+            if options.reading.partial:
+                from netc.weights import completed
 
-            tensors = completed(tensors, graph, initial)
-    else:
-        tensors = initial()
+                tensors = completed(tensors, graph, initial)
+        else:
+            tensors = initial()
     samples = _samples(graph, options.verify_data) if options.verify_data is not None else None
     built = write(
         graph,
@@ -103,7 +117,11 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
         external_data=options.external_data,
         nonfinite=options.reading.nonfinite,
         precision=wanted,
+        embed=options.steps(),
+        watch=Told(verbose=options.verbose),
     )
+    debug.torch_text(graph)
+    debug.onnx_text(target)
     if as_json:
         terminal.out(render.as_json(built.record()))
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from netc import __version__, api, render
+from netc.cli import debug
 from netc.cli.codes import INPUT, CodeError, UsageFault
 from netc.cli.terminal import err, flush, out, paint
 from netc.diagnostic import Diagnostic
@@ -50,8 +51,16 @@ def found(
         if name == "-":
             checked.append(_standard_input(search, limits or Limits(), stdin_name))
         else:
-            checked += (api.check(target, search=search, limits=limits) for target in targets(name))
+            checked += (_checked(target, search, limits) for target in targets(name))
     return checked
+
+
+def _checked(target: str, search: Sequence[Path], limits: Limits | None) -> api.Checked:
+    with debug.timing("check"):
+        found = api.check(target, search=search, limits=limits)
+    for graph in found.graphs.values():
+        debug.table(graph)
+    return found
 
 
 def _standard_input(search: Sequence[Path], limits: Limits, name: str | None) -> api.Checked:
