@@ -131,7 +131,7 @@ def onnxruntime(threads: int, file: str, provider: str = "CPUExecutionProvider")
 
 
 def torch(threads: int, spec: str, weights: str, *, compiled: bool = False, device: str = "cpu") -> Run:
-    """The same net as netc's module, with the same weights; compiled once for all batches, its weights constants."""
+    """The same net as netc's module, with the same weights; compiled for each batch, with weights as constants."""
     import torch
 
     from netc import api
@@ -142,7 +142,7 @@ def torch(threads: int, spec: str, weights: str, *, compiled: bool = False, devi
         from torch._inductor import config
 
         config.freezing = True
-        call: Any = torch.compile(module, dynamic=True)
+        call: Any = torch.compile(module, dynamic=False)
     else:
         call = module
 

@@ -1,34 +1,38 @@
-"""A net as files: its weights, netc's ONNX file, and torch's exports of the same module with the same weights.
+"""A net as files: its weights, netc's ONNX files, and torch's exports of the same module with the same weights.
 
-`python tests/bench/exports.py SPEC[:NET] FOLDER` writes them; the batch, and sides that the spec leaves open, stay open
-in all of them. An exporter that fails leaves no file.
+`python tests/bench/exports.py SPEC[:NET] SAMPLES.npz FOLDER` writes them; the batch, and sides that the spec leaves
+open, stay open in all of them. What fails leaves no file, and says why. The int8 file is fitted to the samples.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.numpy
-import torch
+import numpy as np
 
 from netc import api
-from netc.backends.verify import kaiming
 from netc.graph import Graph
-from netc.passes.deploy import deploy
+
+if TYPE_CHECKING:
+    import torch
 
 # pyright: reportUnknownMemberType=false
 
 OPSET = 20
 SIDE = 64
 """Of an open side, in the example that the exporters trace."""
-WEIGHTS, OURS = "weights.safetensors", "netc.onnx"
+WEIGHTS, OURS, INT8 = "weights.safetensors", "netc.onnx", "int8.onnx"
 DYNAMO, SCRIPT = "dynamo.onnx", "script.onnx"
+FILES = (WEIGHTS, OURS, INT8, DYNAMO, SCRIPT)
 
 
 def export(graph: Graph, module: torch.nn.Module, file: Path, *, dynamo: bool) -> None:
     """Torch's own export."""
+    import torch
+
     inputs = [i.name for i in graph.inputs]
     opened = [{at: str(side) for at, side in enumerate(i.type.dims) if not isinstance(side, int)} for i in graph.inputs]
     sizes = [[2, *(side if isinstance(side, int) else SIDE for side in i.type.dims[1:])] for i in graph.inputs]
@@ -50,20 +54,37 @@ def export(graph: Graph, module: torch.nn.Module, file: Path, *, dynamo: bool) -
     )
 
 
-def main(spec: str, folder: Path) -> None:
+def main(spec: str, samples: Path, folder: Path) -> None:
+    import safetensors.numpy
+
+    from netc.backends.verify import kaiming
+    from netc.passes.deploy import deploy
+
     graph, _ = deploy(api.load(spec), {})
-    weights = kaiming(graph)
-    safetensors.numpy.save_file(weights, folder / WEIGHTS)
-    api.build(spec, folder / OURS, weights=folder / WEIGHTS, verify=False, opset=OPSET)
-    module = api.compile(spec, weights=folder / WEIGHTS).eval()
-    for name in (DYNAMO, SCRIPT):
-        file = folder / name
+    weights = folder / WEIGHTS
+    safetensors.numpy.save_file(kaiming(graph), weights)
+    api.build(spec, folder / OURS, weights=weights, verify=False, opset=OPSET)
+    module = api.compile(spec, weights=weights).eval()
+
+    def int8(file: Path) -> None:
+        with np.load(samples) as read:
+            given = {name: read[name] for name in read.files}
+        api.build(
+            spec, file, weights=weights, verify=False, opset=OPSET, precision="int8", calibrate=given, max_drop=100.0
+        )
+
+    makers: dict[str, Callable[[Path], None]] = {
+        INT8: int8,
+        DYNAMO: lambda file: export(graph, module, file, dynamo=True),
+        SCRIPT: lambda file: export(graph, module, file, dynamo=False),
+    }
+    for name, make in makers.items():
         try:
-            export(graph, module, file, dynamo=name == DYNAMO)
+            make(folder / name)
         except Exception as error:  # the exporters raise whatever they met
-            file.unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
             print(f"{name}: {type(error).__name__}: {error}".splitlines()[0], file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
