@@ -32,7 +32,7 @@ def pick(tree: Any, is_tensor: Callable[[Any], bool], key: str | None, name: str
             f"{name}: holds {what}, not weights by name",
             help="save a state dict: torch.save(model.state_dict(), path)",
         )
-    sets = dict(_sets(cast(Mapping[Any, Any], tree), is_tensor, "", set()))
+    sets = dict(_sets(cast(Mapping[Any, Any], tree), is_tensor, "", {}))
     if not sets:
         raise Fault("N403", f"{name}: holds no tensors by name", help="save a state dict: model.state_dict()")
     listed = ", ".join(
@@ -82,12 +82,16 @@ def _averaged(path: str) -> bool:
 
 
 def _sets(
-    tree: Mapping[Any, Any], is_tensor: Callable[[Any], bool], path: str, seen: set[int]
+    tree: Mapping[Any, Any], is_tensor: Callable[[Any], bool], path: str, seen: dict[int, Tensors]
 ) -> Iterator[tuple[str, Tensors]]:
-    # Each dictionary once, however often it stands there: a small file can repeat one without end.
-    if id(tree) in seen or path.count(".") >= DEEPEST or not all(isinstance(key, str) for key in tree):
+    # Each dictionary is looked into once, however often it stands there: a small file can repeat one without end.
+    if id(tree) in seen:
+        if seen[id(tree)]:
+            yield path, seen[id(tree)]
         return
-    seen.add(id(tree))
+    seen[id(tree)] = {}
+    if path.count(".") >= DEEPEST or not all(isinstance(key, str) for key in tree):
+        return
     below = False
     for key, value in tree.items():
         if isinstance(value, Mapping) and not _NOT_WEIGHTS.search(key):
@@ -97,4 +101,5 @@ def _sets(
                 yield found
     tensors = {key: value for key, value in tree.items() if is_tensor(value)}
     if tensors and not below and 2 * len(tensors) >= len(tree):
+        seen[id(tree)] = tensors
         yield path, tensors

@@ -10,6 +10,7 @@ from pathlib import Path
 from netc.graph import Graph
 from netc.weights.fit import fit
 from netc.weights.names import named
+from netc.weights.our_models import refuse_changed, refuse_other
 from netc.weights.source import find
 from netc.weights.tensors import Weights, changed, chosen, maker
 
@@ -44,12 +45,13 @@ def load(
     `num_batches_tracked` is 0. With `deployed`, tensors that only training heads need are left out, there or not.
     `say` hears of every choice that was made: a set of several, a prefix taken off, what was left out.
 
-    Raises: Fault as `netc.weights.source.find`, `netc.weights.names.named`, `netc.weights.map_file.applied` and
-    `netc.weights.fit.fit` do.
+    Raises: Fault N448 for a model of netc's whose tensors are not the net's; as `netc.weights.source.find`,
+    `netc.weights.names.named`, `netc.weights.map_file.applied` and `netc.weights.fit.fit` do.
     """
     reading = reading or Reading()
     name = os.fspath(source)
     found = find(name, reading.key)
+    refuse_changed(found, graph)
     if reading.map is None:
         tensors, notes = named(found, graph)
     else:
@@ -58,7 +60,7 @@ def load(
         tensors, notes = applied(found, reading.map, graph), ()
     for note in (*found.notes, *notes):
         say(note)
-    return fit(
+    weights = fit(
         tensors,
         graph,
         prefix=f"{name}: ",
@@ -68,6 +70,9 @@ def load(
         partial=reading.partial,
         say=say,
     )
+    if reading.map is None:
+        refuse_other(found, graph, weights)
+    return weights
 
 
 def completed(weights: Weights, graph: Graph, others: Callable[[], Weights]) -> Weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 from math import prod
 from pathlib import Path
@@ -14,7 +15,7 @@ from netc.weights.protobuf import Field, WireError, fields
 from netc.weights.stored import Found, Stored
 from netc.weights.tensors import Array
 
-_MODEL = {"producer": 2, "graph": 7}  # numbers of fields, from onnx.proto
+_MODEL = {"producer": 2, "graph": 7, "metadata": 14}  # numbers of fields, from onnx.proto
 _GRAPH = {"node": 1, "initializer": 5}
 _NODE = {"input": 1, "name": 3, "kind": 4}
 _TENSOR = {"dims": 1, "type": 2, "name": 8, "raw": 9, "external": 13, "location": 14}
@@ -49,6 +50,7 @@ class _Model:
     def __init__(self, path: str) -> None:
         self.path = path
         self.producer, self.graphs = "", 0
+        self.metadata: dict[str, str] = {}
         self.tensors: dict[str, Stored] = {}
         self.users: dict[str, tuple[str, str]] = {}  # a tensor -> the first node's name, and the role it has there
         self.beside: dict[str, memoryview] = {}  # files of external data
@@ -57,6 +59,8 @@ class _Model:
                 self.producer = field.text
             elif field.number == _MODEL["graph"]:
                 self._graph(field.data)
+            elif field.number == _MODEL["metadata"]:
+                self.metadata |= _entry(field)
         if not self.graphs:
             raise WireError("it holds no graph")
 
@@ -65,7 +69,15 @@ class _Model:
         names = sorted(
             (n for n, t in self.tensors.items() if self._learned(n, t)), key=lambda n: place.get(n, len(place))
         )
-        return Found(self.path, "onnx", {n: self.tensors[n] for n in names}, ordered=True, places=self._places(names))
+        tensors = {name: self.tensors[name] for name in names}
+        return Found(self.path, "onnx", tensors, ordered=True, places=self._places(names), manifest=self._manifest())
+
+    def _manifest(self) -> dict[str, Any] | None:
+        try:
+            found: Any = json.loads(self.metadata["netc"]) if self.producer == "netc" else None
+        except (KeyError, ValueError, RecursionError):
+            return None
+        return cast(dict[str, Any], found) if isinstance(found, dict) else None
 
     def _learned(self, name: str, tensor: Stored) -> bool:
         if self.producer == "netc" and name.startswith("constant/"):

@@ -15,6 +15,7 @@ from netc.ops.flatten import Flatten
 from netc.weights.match import By, Match, matched
 from netc.weights.modules import COUNTER, Module, Shape, Tensor, in_order, there, wanted
 from netc.weights.names import named
+from netc.weights.our_models import refuse_changed
 from netc.weights.stored import Found
 
 # Channels last, as TensorFlow and Flax have them, becomes torch's: the numbers are the old axes in their new order.
@@ -76,7 +77,8 @@ class _Try(NamedTuple):
 
 
 def propose(graph: Graph, found: Found) -> Proposal:
-    """Match a source to a net by names, shapes and structure."""
+    """Match a source to a net by names, shapes and structure. Raises: Fault N448 as `refuse_changed` does."""
+    refuse_changed(found, graph)
     as_it_is = _fits(graph, found)
     other = there(found)
     ordered = in_order(found)

@@ -31,7 +31,8 @@ class Found:
 
     `name` is what people call the source, `form` its format. In an `ordered` one, tensors stand as the model that was
     saved defines them. `notes` are choices that were made on the way here, each a sentence for the user. `places` give
-    a tensor's layer, as a path, and its role there, where the source knows more than the name says.
+    a tensor's layer, as a path, and its role there, where the source knows more than the name says. `manifest` is what
+    a model that netc built says of itself.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Found:
     ordered: bool = False
     notes: tuple[str, ...] = ()
     places: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict[str, tuple[tuple[str, ...], str]])
+    manifest: Mapping[str, Any] | None = None
 
 
 def in_memory(weights: Weights) -> dict[str, Stored]:

@@ -137,6 +137,13 @@ def test_an_average_is_not_taken_for_the_model_and_that_is_said(tmp_path: Path, 
     assert Loaded(path, key="model").is_the_samples()
 
 
+def test_one_dictionary_under_two_keys_is_found_under_both(tmp_path: Path) -> None:
+    weights = state()
+    path = saved(tmp_path / "c.pth", {"model": weights, "model_ema": weights})
+    for key in ("model", "model_ema"):
+        assert Loaded(path, key=key).is_the_samples()
+
+
 def test_an_average_alone_is_taken_and_said(tmp_path: Path) -> None:
     loaded = Loaded(saved(tmp_path / "c.pth", {"ema": {"module": doubled("module."), "updates": 7}}))
     assert loaded.is_the_samples(times=2)

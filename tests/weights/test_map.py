@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from netc import api
 from netc import weights as stored
+from netc.backends.build import build
 from netc.backends.torch import module
 from netc.graph import Graph
 from netc.passes.deploy import deploy
@@ -30,7 +31,9 @@ from netc.weights.source import find
 from netc.weights.stored import Found, Stored
 from tests.conftest import ROOT
 from tests.graphs import Net, randomised
+from tests.language.spec import admitted
 from tests.language.test_published_names import randomised as random_state
+from tests.weights.samples import refused
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -446,8 +449,6 @@ def test_torchs_default_export_with_folded_norms_is_read_to_the_last_bit(tmp_pat
 def test_our_own_model_with_folded_norms_is_read_by_its_names(tmp_path: Path) -> None:
     graph, _ = deploy(load("cifar_resnet.cnn:ResNet20"), {})
     weights = stored.fitted(randomised(graph), graph)
-    from netc.backends.build import build
-
     build(graph, weights, tmp_path / "w.onnx", verify=False)
     proposal = propose(graph, find(tmp_path / "w.onnx"))
     assert {row.by for row in proposal.rows} == {"name"}
@@ -464,3 +465,36 @@ def test_a_thousand_layers_are_matched_in_a_moment(tmp_path: Path) -> None:
     proposal = propose(graph, source({truth[name]: param.shape for name, param in graph.parameters()}))
     assert wrong(proposal, truth) == []
     assert proposal.open == ()
+
+
+# --- models of ours whose tensors are not the net's
+
+
+def dense(order: str = "chw", scale: float = 1.0) -> Graph:
+    """A net without a batch norm, so that a model of it says what it was built from."""
+    text = (
+        "net A {\n"
+        f"  input image: f32[N, 3, 4, 4] {{ scale = {scale} }}\n"
+        "  output y: f32[N, 5]\n"
+        f"  from image -> c: conv(2, k=1) -> flatten(order={order}) -> fc: fc(5) => y\n"
+        "}\n"
+    )
+    return admitted(text)
+
+
+def test_our_own_model_is_read_to_the_last_bit_where_nothing_was_folded(tmp_path: Path) -> None:
+    weights = randomised(dense())
+    build(dense(), weights, tmp_path / "w.onnx", verify=False)
+    again = stored.load(tmp_path / "w.onnx", dense())
+    assert all(np.array_equal(again[name], array) for name, array in weights.items())
+
+
+def test_our_own_model_with_other_numbers_under_the_nets_names_is_refused(tmp_path: Path) -> None:
+    build(dense("hwc"), randomised(dense("hwc")), tmp_path / "w.onnx", verify=False)
+    refused(tmp_path / "w.onnx", "N448", dense("hwc"))
+    with pytest.raises(Exception, match="in another order than the net"):
+        propose(dense("hwc"), find(tmp_path / "w.onnx"))
+    # Of a net that flattens as torch does, the digest tells.
+    assert "not those that this model was built from" in refused(tmp_path / "w.onnx", "N448", dense()).message
+    build(dense(scale=0.5), randomised(dense()), tmp_path / "p.onnx", verify=False, embed=("preprocess",))
+    assert "takes raw pixels" in refused(tmp_path / "p.onnx", "N448", dense(scale=0.5)).message
