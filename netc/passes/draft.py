@@ -47,12 +47,16 @@ class Draft:
         """The graph with the changes and without what nothing reads any more; itself where there are none."""
         if not (self._changed or self._instead):
             return self.graph
-        nodes: list[Node | None] = [self._changed.get(node.name, node) for node in self.graph.nodes]
+        changed, instead = self._changed, self._instead
         read = {self.value(output.value) for output in self.graph.outputs}
-        for at in range(len(nodes) - 1, -1, -1):
-            node = nodes[at]
-            if node is None or node.name not in read:
-                nodes[at] = None
-            else:
-                read.update(map(self.value, node.inputs))
-        return rewritten(self.graph, nodes, self._instead)
+        nodes: list[Node | None] = []
+        for node in reversed(self.graph.nodes):
+            if node.name not in read:
+                nodes.append(None)
+                continue
+            node = changed.get(node.name, node)
+            nodes.append(node)
+            for name in node.inputs:
+                read.add(self.value(name) if name in instead else name)
+        nodes.reverse()
+        return rewritten(self.graph, nodes, instead)

@@ -43,10 +43,10 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     biased: dict[int, Layer] = {}  # equal layers stay one
     pairs: list[tuple[Node, Node]] = []  # a line, and the layer that takes it over
     for norm in norms:
-        layer = draft.maker(norm.inputs[0])
-        if layer is None or not isinstance(layer.op, _TAKE_OVER[norm.op.kind]):
+        if reads[norm.inputs[0]] > 1 or applied[norm.weights] > 1:
             continue
-        if reads[norm.inputs[0]] > 1 or applied[layer.weights] > 1 or applied[norm.weights] > 1:
+        layer = draft.maker(norm.inputs[0])
+        if layer is None or not isinstance(layer.op, _TAKE_OVER[norm.op.kind]) or applied[layer.weights] > 1:
             continue
         pairs.append((norm, layer))
         draft.drop(norm, layer.name)

@@ -49,6 +49,8 @@ class Changes:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape."""
+        if self._lazy is None and name not in self._changed:
+            return self._weights[name].shape
         make = self.maker(name)
         return tuple((make if isinstance(make, Made) else make()).shape)
 
