@@ -34,7 +34,7 @@ def merge_channels(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
             _slice(draft, node, node.op.start)
         elif isinstance(node.op, Concat):
             _concat(draft, node, reads)
-    return draft.done(), weights
+    return draft.with_weights(weights)
 
 
 def _slice(draft: Draft, node: Node, start: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from netc.graph import Graph, Node
-from netc.passes.rewriting import rewritten
+from netc.passes.rewriting import needed, rewritten
 from netc.tensor import TensorType
+from netc.weights import Weights
 
 
 class Draft:
@@ -60,3 +61,8 @@ class Draft:
                 read.add(self.value(name) if name in instead else name)
         nodes.reverse()
         return rewritten(self.graph, nodes, instead)
+
+    def with_weights(self, weights: Weights) -> tuple[Graph, Weights]:
+        """What `done` gives, and those of the weights that it has a place for; both themselves without changes."""
+        smaller = self.done()
+        return (smaller, weights) if smaller is self.graph else (smaller, needed(weights, smaller))

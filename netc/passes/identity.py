@@ -9,7 +9,6 @@ from netc.ops.channel_shuffle import ChannelShuffle
 from netc.ops.flatten import Flatten
 from netc.ops.maxpool import Maxpool
 from netc.passes.draft import Draft
-from netc.passes.rewriting import needed
 from netc.passes.signs import never_negative
 from netc.tensor import TensorType
 from netc.weights import Weights
@@ -33,8 +32,7 @@ def drop_identities(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         op = node.op
         if op.inference_identity or (op.kind in _KINDS and _hands_on(draft, node)):
             draft.drop(node, node.inputs[0])
-    smaller = draft.done()
-    return (graph, weights) if smaller is graph else (smaller, needed(weights, smaller))
+    return draft.with_weights(weights)
 
 
 def _hands_on(draft: Draft, node: Node) -> bool:

@@ -40,7 +40,7 @@ def fold_padding(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         taken = _taken(draft, before, before.op, node)
         if taken is not None and _same(taken, draft.type(before.inputs[0]), node.type):
             draft.put(node._replace(op=taken, inputs=(draft.value(before.inputs[0]), *node.inputs[1:])))
-    return draft.done(), weights
+    return draft.with_weights(weights)
 
 
 def _taken(draft: Draft, before: Node, pad: Pad, node: Node) -> Layer | None:

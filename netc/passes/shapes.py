@@ -36,7 +36,7 @@ def merge_shapes(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
             draft.put(
                 node._replace(op=Reshape(shape=_shape(node.type)) if node.type.rank else _PLAIN, inputs=(source,))
             )
-    return draft.done(), weights
+    return draft.with_weights(weights)
 
 
 _PLAIN = Flatten.model_construct()

@@ -50,7 +50,7 @@ def fold_strides(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
             longer = _longer(node.op, before.type, far)
             if longer is not None and longer.infer(x) == node.type:
                 draft.put(node._replace(op=longer, inputs=before.inputs))
-    return draft.done(), weights
+    return draft.with_weights(weights)
 
 
 def _steps(node: Node) -> tuple[int, ...]:

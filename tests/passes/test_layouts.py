@@ -236,6 +236,15 @@ def test_parts_laid_side_by_side_again_are_what_they_were() -> None:
 # --- what all of them share
 
 
+def test_weights_that_nothing_needs_any_more_are_gone() -> None:
+    n = net()
+    a, b = n("conv", "image", label="a", c=2, k=1), n("conv", "image", label="b", c=3, k=1)
+    merged = after(
+        n.graph(y=n("slice", n("concat", a, b), start=2)), merge_channels
+    )  # and `after` looks at the weights
+    assert [node.name for node in merged.nodes] == ["b"]
+
+
 def test_the_net_that_keras_writes_is_as_small_as_ours() -> None:
     # Its ResNet pads in layers of its own, lays out channels last, and reshapes behind its global average.
     n = net(33, 33, c=3)
