@@ -238,7 +238,7 @@ def test_completion_can_be_shown_and_completes(here: Path) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "complete -o default -F _netc_completion netc" in shown.stdout
     words = {"netc ch": "check", "netc fi": "fix", "netc check --wa": "--watch"}
-    words |= {"netc build --em": "--emit", "netc build a.cnn --emit t": "torch"}
+    words |= {"netc build --emi": "--emit", "netc build a.cnn --emit t": "torch"}
     for line, completed in words.items():
         last = str(len(line.split()) - 1)
         done = process(_NETC_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=last, cwd=here)
@@ -966,7 +966,9 @@ def test_a_bug_of_ours_ends_with_70_and_shows_where_only_when_asked(
     assert line.endswith("(NETC_DEBUG=1 shows where)")
     monkeypatch.setenv("NETC_DEBUG", "1")
     assert run_netc("check", "tiny.cnn") == 70
-    assert run_netc.err.startswith("Traceback (most recent call last):\n")
+    times, _, trace = run_netc.err.partition("\n")
+    assert re.fullmatch(r"check +[0-9.]+ ms", times)
+    assert trace.startswith("Traceback (most recent call last):\n")
     assert "in fail\n" in run_netc.err
 
 

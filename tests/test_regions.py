@@ -16,7 +16,8 @@ block inner(c, act, scale = 0.5, bias = true, twice = 2 * c, words = "a") {
 }
 
 block outer(c, stride = 1) from left, right {
-  from left, right -> concat -> a: inner(c, relu) -> b: inner(c, relu) -> again: inner(c, relu) -> tail: inner(c, sigmoid, 2, false)
+  from left, right -> concat -> a: inner(c, relu) -> b: inner(c, relu) -> again: inner(c, relu)
+    -> tail: inner(c, sigmoid, 2, false)
 }
 
 net Regions {

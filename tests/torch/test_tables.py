@@ -103,9 +103,9 @@ def test_what_no_module_does_is_none(said: str) -> None:
 
 def test_writing_source_loads_no_torch(root: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from netc.cli import command; sys.argv[0] = 'netc'\n"
-        "try:\n    command()\n"
-        "finally:\n    sys.stderr.write(repr(sorted({'torch', 'numpy', 'onnx'} & set(sys.modules))))"
+        "import sys; from netc.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "sys.stderr.write(repr(sorted({'torch', 'numpy', 'onnx'} & set(sys.modules))))"
     )
     words = ["build", f"{root}/specs/lenet5.cnn", "--emit", "torch", "-o", str(tmp_path / "net.py")]
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=root, capture_output=True, text=True, check=False)
