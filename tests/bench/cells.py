@@ -15,12 +15,13 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Net:
-    """A net of the zoo, the batches that it is run in, and whether torch.compile is asked, which takes its time."""
+    """A net of the zoo, the batches that it is run in, and whether torch.compile and int8 are tried, which is slow."""
 
     name: str
     spec: str
     batches: tuple[int, ...] = (1, 8, 32)
     compiled: bool = False
+    int8: bool = False
 
     @property
     def target(self) -> str:
@@ -29,13 +30,13 @@ class Net:
 
 
 NETS = (
-    Net("LeNet5", "lenet5.cnn:LeNet5", compiled=True),
+    Net("LeNet5", "lenet5.cnn:LeNet5", compiled=True, int8=True),
     Net("AlexNet", "alexnet.cnn:AlexNet"),
-    Net("VGG16", "vgg.cnn:VGG16", (1, 8)),  # a batch of 32 would take as long as all of the others
+    Net("VGG16", "vgg.cnn:VGG16", (1, 4)),  # a batch of 32 would take as long as all of the others
     Net("GoogLeNet", "googlenet.cnn:GoogLeNet"),
-    Net("ResNet18", "resnet.cnn:ResNet18", compiled=True),
-    Net("ResNet50", "resnet.cnn:ResNet50"),
-    Net("MobileNetV2", "mobilenet_v2.cnn:MobileNetV2", compiled=True),
+    Net("ResNet18", "resnet.cnn:ResNet18", compiled=True, int8=True),
+    Net("ResNet50", "resnet.cnn:ResNet50", int8=True),
+    Net("MobileNetV2", "mobilenet_v2.cnn:MobileNetV2", compiled=True, int8=True),
     Net("SqueezeNet1_1", "squeezenet.cnn:SqueezeNet1_1"),
     Net("UNet", "unet.cnn:UNet", (1, 8)),
 )

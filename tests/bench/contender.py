@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,9 +45,10 @@ class Taken(NamedTuple):
 
 
 class Contender:
-    """A net in an engine, in a process that ends with the `with` statement.
+    """A net in an engine, in a process that ends with the `with` statement, and that is ready within it.
 
-    `given` are the arguments of one of the functions in ENGINES. Raises Refused.
+    Several may be made before the first is entered: then they load at the same time. `given` are the arguments of one
+    of the functions in ENGINES.
     """
 
     def __init__(
@@ -61,13 +63,15 @@ class Contender:
             text=True,
             env={**os.environ, **TUNED, **counts, **(environment or {})},
         )
+        self._say(threads=threads, **given)
+
+    def __enter__(self) -> Contender:
+        """Wait until the net is loaded. Raises Refused."""
         try:
-            self._ask(threads=threads, **given)
+            self._hear()
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Contender:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,13 +101,17 @@ class Contender:
         return Taken(found["wall"], found["processor"])
 
     def _ask(self, **question: Any) -> dict[str, Any]:
+        self._say(**question)
+        return self._hear()
+
+    def _say(self, **question: Any) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):  # a process that ended says nothing, either
             self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise Refused("its process ended")

@@ -67,7 +67,7 @@ def beside_others(found: Found) -> Table:
     rows = [[cell.net, str(cell.batch), cell.place.name, *map(cell.words, names)] for cell in found.cells]
     notes = [
         "Everywhere netc's float32 file in ONNX Runtime, its time as a share of theirs: below 1 it is faster.",
-        "torch.compile with frozen weights, on some nets: it takes a minute for each batch.",
+        "torch.compile has frozen weights and is compiled for each batch, on some nets: that takes its time.",
         "OpenVINO's default is bfloat16 where the processor has AMX: other answers, see below.",
         "int8 is netc's own file, with random weights: for its speed. What it loses in accuracy is measured elsewhere.",
     ]
@@ -83,7 +83,7 @@ def answers(found: Found) -> Table:
     ]
     note = (
         "Before anything was timed: the largest difference over 8 inputs, as a share of the answers' spread over them. "
-        "In float32 more than 1e-3 would have ended the run."
+        "In float32 more than 1e-3 would have ended the run; random weights turn fewer bits into mostly noise."
     )
     return Table("How far their answers lie from netc's", ["net", *names], rows, [note])
 
