@@ -14,6 +14,7 @@ import pytest
 
 import netc_runtime
 from netc.backends.build import build
+from netc.backends.precision.wanted import Wanted
 from netc.backends.verify.edges import pixels
 from netc.backends.verify.figures import distance
 from netc.diagnostic import Fault
@@ -24,7 +25,7 @@ from netc.passes.inner import Classes, Normalise
 from netc.sections import Export
 from netc_runtime.golden import golden_pixels
 from netc_runtime.image import normalise
-from netc_runtime.manifest import ImageRecipe
+from netc_runtime.manifest import ImageRecipe, Precision
 from tests.command import Command
 from tests.graphs import Net, randomised
 
@@ -148,6 +149,28 @@ def test_a_class_is_off_by_what_its_logit_lacks() -> None:
     for wrong in ([1], [1, 3], [1, -1], [[1], [0]]):
         assert distance(np.array(wrong), logits) == np.inf
     assert distance(np.array([1, 0]), logits * np.nan) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("precision", "decode", "embed"),
+    [("int8", "softmax", "preprocess"), ("int8", "argmax", "decode"), ("f16", "argmax", "decode")],
+)
+def test_what_other_precisions_do_not_embed_is_refused_by_name(
+    tmp_path: Path, precision: Precision, decode: Decode, embed: str
+) -> None:
+    graph = net(decode)
+    with pytest.raises(Fault) as caught:
+        build(graph, randomised(graph), tmp_path / "a.onnx", embed=[embed], precision=Wanted(precision))
+    assert caught.value.code == "N424"
+    assert f"embed = [{embed}] with {precision} is not built yet" in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("steps", [("preprocess",), ("preprocess", "decode")])
+def test_half_precision_embeds_too(tmp_path: Path, steps: tuple[str, ...]) -> None:
+    model = built(tmp_path / "a.onnx", net(), *steps, precision=Wanted("f16"))
+    assert model.inputs[0].dtype == "u8"
+    assert model.check().samples
 
 
 # --- images and the pixels that make them

@@ -161,6 +161,12 @@ def _probe(net: Graph, judged: Graph, opset: int, pipeline: Sequence[passes.Pass
 
 
 def _refuse_unbuilt(net: Graph, precision: Precision) -> None:
+    if precision == "int8" and "preprocess" in net.export.embed:
+        raise Fault(
+            "N424",
+            f"{net.name}: embed = [preprocess] with int8 is not built yet: its ranges are taken from normalised images",
+            help="leave `preprocess` out of `embed`: the runtime does it, as the manifest says",
+        )
     classes = [o.name for o in net.outputs if o.decode == "argmax"]
     if precision != "f32" and "decode" in net.export.embed and classes:
         raise Fault(
