@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Iterable
 from tokenize import TokenError
 from typing import IO, Any, cast
 
@@ -13,7 +14,7 @@ from numpy.lib import format as npy
 
 from netc.diagnostic import Fault, cut
 from netc.weights.stored import Found, Stored
-from netc.weights.tensors import Array
+from netc.weights.tensors import Array, Made, step_of
 
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -56,7 +57,9 @@ def _tensor(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Sto
         raise ValueError(
             f"{cut(member.filename, 200)} has {behind} bytes behind its header, and {shape} of {dtype} not"
         )
-    return Stored(shape, dtype.name, lambda: _read(path, member, shape, fortran, dtype))
+    if plain and not fortran and dtype == dtype.newbyteorder("<"):
+        return Stored(shape, dtype.name, _Member(path, member, shape, dtype))
+    return Stored(shape, dtype.name, lambda: _turned(path, member, shape, fortran, dtype))
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -70,21 +73,44 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return found
 
 
-def _read(path: str, member: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Array:
+class _Member(Made):
+    """A tensor that is a member of an archive, unpacked piece by piece."""
+
+    def __init__(self, path: str, member: zipfile.ZipInfo, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(shape, dtype)
+        self._path, self._member = path, member
+
+    def pieces(self, of: int = 1) -> Iterable[Array]:
+        step, left = step_of(of), self.size
+        try:
+            with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
+                _header(file)
+                while True:
+                    piece = np.empty(min(step, left), self.dtype)
+                    left -= piece.size
+                    self._fill(file, piece)
+                    if not left and file.read(1):  # the checksum is looked at behind the last byte
+                        raise ValueError(f"{cut(self._member.filename, 200)} is longer than it says")
+                    yield piece
+                    if not left:
+                        return
+        except _DAMAGED as error:
+            raise _fault(self._path, error) from error
+
+    def _fill(self, file: IO[bytes], piece: Array) -> None:
+        view, at = piece.view(np.uint8).data, 0
+        while at < len(view):
+            got = cast(io.BufferedIOBase, file).readinto(view[at:])
+            if not got:
+                raise ValueError(f"{cut(self._member.filename, 200)} is not whole")
+            at += got
+
+
+def _turned(path: str, member: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Array:
+    """An array whose numbers do not lie in our order."""
     assert not dtype.hasobject, "numbers alone are asked for"
-    array = np.empty(_product(shape), dtype)
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            _header(file)
-            view, at = array.view(np.uint8).data, 0
-            while at < len(view) and (got := cast(io.BufferedIOBase, file).readinto(view[at:])):
-                at += got
-            if at < len(view) or file.read(1):  # the checksum is looked at behind the last byte
-                raise ValueError(f"{cut(member.filename, 200)} is not whole")
-    except _DAMAGED as error:
-        raise _fault(path, error) from error
-    array = array.reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    array = _Member(path, member, (_product(shape),), dtype)()
+    return array.reshape(shape, order="F" if fortran else "C").astype(dtype.newbyteorder("="), copy=False)
 
 
 def _product(shape: tuple[int, ...]) -> int:
