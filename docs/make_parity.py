@@ -212,6 +212,9 @@ def page(rows: Mapping[str, Row]) -> str:
         within=f", {passed - beyond} of them within {BOUND:.0e}" if beyond else f", all within {BOUND:.0e}",
     )
     heads = ["net", "parameters", "sizes", *(f"opset {opset}" for opset in OPSETS), "float32 torch", "weights"]
+    left = sorted(set(zoo()) - set(rows))
+    if left:
+        top += f"\nNot measured yet, {len(left)} of {len(zoo())}: {', '.join(f'`{name}`' for name in left)}.\n"
     lines = [top, f"| {' | '.join(heads)} |", "|---|---:|---|---|---|---|---|---|"]
     for name in sorted(rows):
         row = rows[name]
