@@ -131,14 +131,12 @@ def versions() -> str:
 
 def rendered(measured: Mapping[str, Any]) -> str:
     """The text of docs/benchmarks.md."""
-    sections = {name: measured[name] for name in SECTIONS if name in measured}
     rows = [TOP, "## Bars", ""]
-    for name, found in sections.items():
-        rows += [
-            f"- {SECTIONS[name].title}. {note}" for table in found["tables"] for note in table["notes"] if bar(note)
-        ]
-    for name, found in sections.items():
-        rows += ["", *section(name, found)]
+    for name, (title, _) in SECTIONS.items():
+        tables: list[dict[str, Any]] = measured[name]["tables"] if name in measured else []
+        rows += [f"- {title}. {note}" for table in tables for note in table["notes"] if bar(note)]
+    for name in SECTIONS:
+        rows += ["", *section(name, measured.get(name))]
     return "\n".join(rows) + "\n"
 
 
@@ -147,9 +145,11 @@ def bar(note: str) -> bool:
     return note.startswith(BARS)
 
 
-def section(name: str, found: Mapping[str, Any]) -> list[str]:
-    """A section's heading, its tables, and when and where they were measured."""
+def section(name: str, found: Mapping[str, Any] | None) -> list[str]:
+    """A section's heading, its tables, and when and where they were measured; None where they were not."""
     rows = [f"## {SECTIONS[name].title}", "", SECTIONS[name].about, ""]
+    if found is None:
+        return [*rows, f"Not measured yet: `make bench ONLY={name}`."]
     rows += [f"{found['date']}, {found['minutes']} minutes: {found['machine']}; {found['versions']}."]
     for each in found["tables"]:
         rows += ["", f"### {each['title']}", "", *table(each["columns"], each["rows"]), ""]
