@@ -116,7 +116,6 @@ def measure(net: Net, folder: Path, found: Found, places: list[Place], quick: bo
                 for batch, cell in cells.items():
                     for contender in running.values():
                         contender.feed(fed[batch])
-                        contender.run(1, wake=False)  # what compiles for a batch does it now
                     cell.groups.append(timed(running, place, QUICK_S if quick else ROUNDS_S))
         for cell in cells.values():
             found.cells.append(cell)
@@ -232,10 +231,11 @@ def timed(running: Mapping[str, Contender], place: Place, seconds: float) -> dic
 
     On one thread they are the process's time on the processor, which is the clock's where nothing else runs.
     """
-    one = running[NETC].run(1).wall
-    times, wake = max(1, min(1000, round(TURN_S / one))), one < 5 * TURN_S
 
     def turn(contender: Contender) -> Callable[[], float]:
+        one = contender.run(1).wall  # what compiles for a batch did it in the run before this one
+        times, wake = max(1, min(1000, round(TURN_S / one))), one < 5 * TURN_S
+
         def run() -> float:
             taken = contender.run(times, wake=wake)
             return taken.processor if place is ONE else taken.wall
