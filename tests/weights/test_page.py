@@ -19,6 +19,7 @@ def test_the_page_is_run_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")  # a table has as many columns as fit
     run = Command(capsys)
     for kind, text in BLOCKS:
         if kind == "python":
