@@ -24,9 +24,9 @@ def init(writer: Writer) -> list[str]:
         for p in writer.made.params
     ]
     head = text.signature(4, "def __init__", ["self", *words], "None")
-    if root.sequence is not None:
-        return [*head, *_sequence(writer, root), *_starts(writer, root), ""]
     rows = [f"        self.{name} = {said}" for name, said in writer.attributes.items()]
+    if root.sequence is not None:
+        return [*head, *_sequence(writer, root), *rows, *_starts(writer, root), ""]
     for slot in root.own.values():
         rows += _registration(writer, "self", "class", slot)
     return [*head, "        super().__init__()", *rows, *_starts(writer, root), ""]
@@ -119,34 +119,47 @@ def _whole(slot: Slot) -> bool:
 
 def _registration(writer: Writer, parent: str, kind: str, slot: Slot) -> list[str]:
     at = child_at(parent, kind, slot.name, tensor=slot.tensor)
-    head, end = f"{at} = ", ""
+    if slot.flag is not None:
+        return _optional(writer, slot)
+    if slot.make is not None or _whole(slot):
+        rows, below = _put(8, parent, kind, slot, _expression(writer, slot)), "layer"
+    else:
+        made = {"list": "nn.ModuleList()", "dict": "nn.ModuleDict()", "class": "nn.Module()"}[slot.kind]
+        rows, below = _put(8, parent, kind, slot, made), slot.kind
+    if slot.make is None and _whole(slot):
+        return rows
+    return rows + [row for child in slot.own.values() for row in _registration(writer, at, below, child)]
+
+
+def _put(indent: int, parent: str, kind: str, slot: Slot, code: Code, type: str = "") -> list[str]:
+    # The statement that makes an expression's value the child.
+    at = child_at(parent, kind, slot.name, tensor=slot.tensor)
     if at.startswith("getattr("):
         method = "register_parameter" if slot.tensor else "add_module"
-        head, end = f"{parent}.{method}({text.literal(slot.name)}, ", ")"
+        items: list[Code] = [text.literal(slot.name), code]
+        group = Group(f"{parent}.{method}(", items, ")")
     elif kind == "list":
-        head, end = f"{parent}.append(", ")"
-    if slot.flag is not None:
-        return _optional(writer, at, slot)
-    if slot.make is not None:
-        rows = text.wrapped(8, f"{head}{writer.make(slot.make)}{end}")
-        return rows + [row for child in slot.own.values() for row in _registration(writer, at, "layer", child)]
-    if _whole(slot):
-        return text.laid(8, _expression(writer, slot), head, end)
-    made = {"list": "nn.ModuleList()", "dict": "nn.ModuleDict()", "class": "nn.Module()"}[slot.kind]
-    rows = text.wrapped(8, f"{head}{made}{end}")
-    return rows + [row for child in slot.own.values() for row in _registration(writer, at, slot.kind, child)]
+        group = Group(f"{parent}.append(", [code], ")", commas=False)
+    else:
+        return text.laid(indent, code, f"{at}{type} = ")
+    if isinstance(code, str):
+        return text.wrapped(indent, f"{group.head}{', '.join(map(str, group.items))})")
+    return text.laid(indent, group)
 
 
-def _optional(writer: Writer, at: str, slot: Slot) -> list[str]:
+def _optional(writer: Writer, slot: Slot) -> list[str]:
+    # Only what a class has itself, not what is in a container, can be lacking.
     assert slot.flag is not None
     condition, code = writer.found.conditions[slot.flag], _expression(writer, slot)
-    if isinstance(code, str):
-        flat = f"{code} if {condition} else {IDENTITY}"
+    at = child_at("self", "class", slot.name)
+    flat = f"{code} if {condition} else {IDENTITY}"
+    if isinstance(code, str) and at.startswith("self."):
         if len(f"        {at} = {flat}") <= text.WIDTH:
             return [f"        {at} = {flat}"]
         if len(f"            {flat}") <= text.WIDTH:
             return [f"        {at} = (", f"            {flat}", "        )"]
-    return [f"        {at}: nn.Module = {IDENTITY}", f"        if {condition}:", *text.laid(12, code, f"{at} = ")]
+    first = _put(8, "self", "class", slot, IDENTITY, ": nn.Module")
+    return [*first, f"        if {condition}:", *_put(12, "self", "class", slot, code)]
 
 
 def _starts(writer: Writer, root: Slot) -> list[str]:

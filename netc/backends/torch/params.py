@@ -195,7 +195,12 @@ class _Finder:
         for each in self.known:
             if all(isinstance(value, bool) for value in each.row):
                 yield each.name, [bool(value) for value in each.row], (each.name,)
-        ints = [each for each in self.known if all(type(value) is int for value in each.row)]
+        # What is the same in every application is that number.
+        ints = [
+            each._replace(name=str(each.row[0])) if len(set(each.row)) == 1 and each.name != "stride" else each
+            for each in self.known
+            if all(type(value) is int for value in each.row)
+        ]
         stride = next((each for each in ints if each.name == "stride"), None)
         entering = next((each for each in ints if each.name == "in_channels"), None)
         leaving = self._leaving()
@@ -211,7 +216,8 @@ class _Finder:
         for each in ints:
             if entering is not None and each is not entering:
                 differs = [a != b for a, b in zip(each.row, entering.row, strict=True)]
-                yield f"{each.name} != in_channels", differs, (each.name, "in_channels")
+                names = (each.name, "in_channels") if each.name.isidentifier() else ("in_channels",)
+                yield f"{each.name} != in_channels", differs, names
 
     def _leaving(self) -> tuple[Found, Row] | None:
         # The channels of what leaves, of a block that gives one value.
@@ -219,6 +225,8 @@ class _Finder:
         if any(len(types) != 1 for types in outs):
             return None
         row = [types[0].c for types in outs]
+        if len(set(row)) == 1:
+            return Found(str(row[0]), ()), row
         found = expressed(row, "channels", [each for each in self.known if each.name != "in_channels"])
         return None if found is None else (found, row)
 

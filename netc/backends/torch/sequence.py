@@ -20,8 +20,11 @@ def arrange(body: Body) -> None:
         _arrange(body, slot, named=not all(map(str.isdigit, slot.own)))
     if body.steps and body.root.own and body.region:
         numbered = all(map(str.isdigit, body.root.own))
-        start, stop = (0, len(body.steps)) if not numbered else _stretch(body)
-        _sequence(body, body.root, start, stop, named=not numbered)
+        start, stop = _stretch(body) if numbered else (0, len(body.steps))
+        others = (*body.steps[:start], *body.steps[stop:])
+        # A layer that is an argument would be one of the sequence's modules.
+        if not any(body.values[hole].kind == "function" for step in others for hole in holes_of(step.text)):
+            _sequence(body, body.root, start, stop, named=not numbered)
 
 
 def _arrange(body: Body, slot: Slot, *, named: bool) -> None:
