@@ -161,7 +161,12 @@ class _Maker:
         draw = self.draw
         if draw(st.booleans()):
             x = self.add(draw(st.sampled_from(["relu", "sigmoid", "bn", "tanh"])), x)
-        return self.windowed(self.pad(x), draw(st.sampled_from(["conv", "depthwise", "local", "maxpool", "avgpool"])))
+        kind = draw(st.sampled_from(["conv", "depthwise", "local", "maxpool", "avgpool", "maxpool", "avgpool"]))
+        if kind in ("maxpool", "avgpool") and self.net.type(x).rank and draw(st.booleans()):
+            # What a pooling can take over: the same on both ends, and at most half of its window.
+            padded = self.add("pad", x, pad=1, mode=draw(st.sampled_from(["zeros", "zeros", "replicate"])))
+            return self.add(kind, padded, k=draw(st.integers(2, 3)), stride=draw(st.integers(1, 2)))
+        return self.windowed(self.pad(x), kind)
 
     def stepped(self, x: str) -> str:
         draw, rank = self.draw, self.net.type(x).rank
