@@ -33,6 +33,7 @@ from netc.backends.verify.probes import probes
 from netc.backends.verify.sizes import sizes as admitted
 from netc.graph import Graph
 from netc.passes.deploy import deploy
+from netc.passes.embed import decoded
 from netc.weights import Array, Lazy, Weights
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +60,8 @@ and elements; {bound:.0e} is allowed, or {factor} times what float32 torch is of
 - **opset**: two figures. The first is of the file with its symbols (the batch, and H and W where the spec has them), in
   batches of 1, 7 and 2 at every one of the **sizes**; batches are smaller where a value would take more than 1 GiB.
   The second is of a file with a number in the place of every symbol: the first of the sizes, and a batch of {batch}.
-  Nets of more than 100 G multiply-accumulates have {few} inputs in place of 8, in batches of 1 and 3.
+  Nets of more than 100 G multiply-accumulates have {few} inputs in place of 8, in batches of 1 and 3. A file that
+  normalises pixels or decodes, as its spec asks, is fed pixels and held against what R decodes to.
 - **float32 torch**: how far the same net in float32 lies from R.
 - **weights**: *random* are Kaiming's (He et al., arXiv:1502.01852), with random statistics in batch norms. By those a
   net of tens of layers may amplify float32's rounding beyond the bound, torch's as ours, or let hardly anything of the
@@ -151,8 +153,8 @@ def measured(graph: Graph, folder: Path) -> Row:
     """A net's figures with the first weights under which all are within the bound, or with the last."""
     row: Row | None = None
     for kind, weights in zip(KINDS, probes(graph), strict=True):
-        cases = answered(graph, weights)
-        own = [float32(graph, weights, case) for case in cases]
+        cases = answered(decoded(graph), weights)
+        own = [float32(decoded(graph), weights, case) for case in cases]
         if kind != KINDS[-1] and not max(_shares(cases, own)) <= BOUND:
             continue  # float32 itself is further off: other weights tell more
         row = _measured(graph, weights, cases, own, folder, kind)
@@ -174,7 +176,7 @@ def _measured(
         for form, tried in ((graph, cases), (fixed_sizes(graph), [first])):
             path = folder / "net.onnx"
             onnx.write(*passes.run(form, weights), path, opset=opset)
-            found = verify(path, form, weights, tried, own=lambda case: theirs[id(case.answers)])
+            found = verify(path, decoded(form), weights, tried, own=lambda case: theirs[id(case.answers)])
             figures[str(opset)].append(float(f"{max(found.outputs.values()):.2g}"))
             path.unlink()
     return Row(
