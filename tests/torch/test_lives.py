@@ -102,12 +102,19 @@ def test_the_net_compiles_without_a_break_in_its_graph(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lenet5.cnn:LeNet5", "shufflenet_v2.cnn:ShuffleNetV2_x0_5"])
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_the_compiled_net_answers_and_learns_the_same(name: str, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("aot_eager", "lenet5.cnn:LeNet5"),
+        ("inductor", "lenet5.cnn:LeNet5"),
+        ("aot_eager", "shufflenet_v2.cnn:ShuffleNetV2_x0_5"),
+        pytest.param("inductor", "shufflenet_v2.cnn:ShuffleNetV2_x0_5", marks=pytest.mark.long),  # C++ for a minute
+    ],
+)
+def test_the_compiled_net_answers_and_learns_the_same(backend: str, name: str) -> None:
     torch.compiler.reset()
-    net = drawn(name)
-    x = entering(name, "cpu")
+    net = drawn(name).double()  # batch norm of a few pictures amplifies the rounding of float32
+    x = tuple(each.double() for each in entering(name, "cpu"))
     twin = copy.deepcopy(net)
     compiled: Any = torch.compile(twin, fullgraph=True, backend=backend)
     for one in (net, compiled):
@@ -117,11 +124,11 @@ def test_the_compiled_net_answers_and_learns_the_same(name: str, backend: str) -
     for (key, parameter), other in zip(net.named_parameters(), twin.parameters(), strict=True):
         assert parameter.grad is not None, key
         assert other.grad is not None, key
-        torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-3, atol=1e-4 * float(parameter.grad.abs().max()))
+        torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-9, atol=1e-9 * float(parameter.grad.abs().max()))
     net.eval()
     twin.eval()
     with torch.inference_mode():
-        torch.testing.assert_close(compiled(*x), net(*x), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(compiled(*x), net(*x), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -142,7 +149,7 @@ def test_the_exported_net_answers_the_same(name: str) -> None:
     net = drawn(name).eval()
     x = entering(name, "cpu")
     exported: Any = torch.export.export(net, x)
-    assert list(exported.state_dict) == list(net.state_dict())
+    assert sorted(exported.state_dict) == sorted(net.state_dict())  # parameters come before buffers there
     with torch.no_grad():
         torch.testing.assert_close(exported.module()(*x), net(*x))
 
