@@ -6,9 +6,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from netc_runtime.decode import Decoded
-from netc_runtime.errors import printable
 from netc_runtime.pictures import ImageResult
 from netc_runtime.report import Check, Report
+from netc_runtime.table import aligned
 
 Json: TypeAlias = dict[str, Any]
 
@@ -34,7 +34,7 @@ def answers_table(answers: Sequence[Json]) -> str:
             for label, score in _lines(output):
                 rows.append([*lead, label, score])
                 lead = [""] * len(lead)  # once is enough: the eye finds the next picture
-    return _aligned([header, *rows], right=len(header) - 1) if rows else ""
+    return aligned([header, *rows], right=[len(header) - 1]) if rows else ""
 
 
 def check_values(report: Report, check: Check) -> Json:
@@ -72,7 +72,7 @@ def check_table(values: Mapping[str, Any]) -> str:
         ("golden", came_out),
         *(("note", each) for each in values["notes"]),
     ]
-    return _aligned([list(line) for line in lines])
+    return aligned([list(line) for line in lines])
 
 
 def _decoded(decoded: Decoded) -> Json:
@@ -111,16 +111,3 @@ def _lines(output: Json) -> list[tuple[str, str]]:
 
 def _score(value: float | None) -> str:
     return "nan" if value is None else f"{value:.4f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: int | None = None) -> str:
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column == right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join(lines)
