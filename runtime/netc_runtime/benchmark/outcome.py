@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from netc_runtime.benchmark.bare import Beside, Spread
-from netc_runtime.benchmark.latency import BITS
+from netc_runtime.benchmark.latency import BITS, Latencies
 from netc_runtime.benchmark.load import Load, Measured
 from netc_runtime.report import Report
 from netc_runtime.table import aligned
@@ -72,7 +72,7 @@ def outcome_table(values: Json) -> str:
         ("requests", _requests(values)),
         ("throughput", f"{_figure(values['requests_per_s'])} requests/s, {_figure(values['rows_per_s'])} rows/s"),
         *(("errors", f"{count} x {code}") for code, count in values["errors"].items()),
-        *(("bare loop", each) for each in _beside(values["bare"])),
+        *(("bare loop" if place == 0 else "", each) for place, each in enumerate(_beside(values["bare"]))),
     ]
     latencies = {"latency": values["latency_ms"]}
     if load["loop"] == "open":
@@ -96,6 +96,11 @@ def outcome_notes(values: Json) -> list[str]:
             f"the model does not keep up with {values['load']['rate_per_s']:g} requests/s: {values['unstarted']:,} "
             "that had arrived never began; they count with the time they had waited, so the latencies are lower bounds"
         )
+    elif _falls_behind(values):
+        notes.append(
+            f"the model does not keep up: it answered {_figure(values['requests_per_s'])} of "
+            f"{values['load']['rate_per_s']:g} requests/s, so the latencies grow with the time that is measured"
+        )
     for name, each in (("latency", values["latency_ms"]), ("service", values["service_ms"])):
         if each is not None and not each["exact"]:
             notes.append(f"percentiles of {name} are from a histogram, within {100 / 2**BITS:.1g} % of their latency")
@@ -105,7 +110,13 @@ def outcome_notes(values: Json) -> list[str]:
     return notes
 
 
-def _latencies(latencies: Any) -> Json:
+def _falls_behind(values: Json) -> bool:
+    """Say whether an open loop was answered more slowly than it came, by more than arrivals at random would explain."""
+    rate, count = values["load"]["rate_per_s"], values["requests"]
+    return rate is not None and count > 0 and values["requests_per_s"] < rate * (0.95 - 3 / count**0.5)
+
+
+def _latencies(latencies: Latencies) -> Json:
     return {"samples": latencies.count, "exact": latencies.exact, **latencies.summary_ms()}
 
 
@@ -147,4 +158,5 @@ def _beside(bare: Json | None) -> list[str]:
 
 def _figure(value: float) -> str:
     """Give a number with about four digits that count, as a reader compares them."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.3f}"
+    digits = next((digits for digits, least in enumerate((1000, 100, 10, 1)) if abs(value) >= least), 4)
+    return f"{value:,.{digits}f}"
