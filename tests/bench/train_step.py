@@ -77,22 +77,14 @@ def main() -> None:
         worst = max(worst, found)
         print("  ".join(row), flush=True)
     notes = [
-<<<<<<< HEAD
         told(worst <= BAR, f"a step of the emitted module takes at most {BAR} times torchvision's processor time."),
-=======
-        told(worst <= BAR, f"a step of the emitted module takes at most {BAR} times torchvision's."),
->>>>>>> d418c74641f28323b6ea2e4de41d42726e4ff31e
         "Forward, loss with training heads, backward and SGD with momentum; float32, equal weights, in turns.",
     ]
     write([Table("A step of training beside torchvision's module", COLUMNS, rows, notes)], given.json)
 
 
 def measured(name: str, models: Any, batch: int, threads: int, rounds: int) -> tuple[list[str], float]:
-<<<<<<< HEAD
     """A row, and the ratio of processor time."""
-=======
-    """A row, and the ratio."""
->>>>>>> d418c74641f28323b6ea2e4de41d42726e4ff31e
     net = NETS[name]
     graph = api.load(ROOT / "specs" / net.spec)
     quiet = {"init_weights": False} if net.builder == "googlenet" else {}
@@ -115,11 +107,7 @@ def measured(name: str, models: Any, batch: int, threads: int, rounds: int) -> t
     times = alternate({side: lambda side=side: timed(side) for side in turns}, seconds=600, most=rounds)
     found, apart = (ratio(each["ours"], each["theirs"]) for each in (times, processor))
     shown = [f"{1000 * median(times[side]):.0f}" for side in ("ours", "theirs")]
-<<<<<<< HEAD
     return [name, str(batch), str(threads), *shown, str(found), str(apart)], apart.median
-=======
-    return [name, str(batch), str(threads), *shown, str(found), str(apart)], min(found.median, apart.median)
->>>>>>> d418c74641f28323b6ea2e4de41d42726e4ff31e
 
 
 def step(net: nn.Module, x: torch.Tensor, target: torch.Tensor) -> Callable[[], float]:
