@@ -75,10 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> None:
-    if "NETC_DEBUG" in os.environ and args[:1] != ["predict"]:  # the runtime has a meaning of its own for it
+    from netc.cli.runtime import COMMANDS, hand_over, is_of_a_model
+
+    runs_model = args[:1] == ["check"] and is_of_a_model(args[1:])
+    of_runtime = runs_model or not COMMANDS.isdisjoint(args[:1])
+    if "NETC_DEBUG" in os.environ and not of_runtime:  # the runtime has a meaning of its own for it
         from netc.cli.debug import level
 
         level()  # what is no level is refused before anything is done
+    if runs_model:
+        hand_over("check", args[1:])
+        return
     if len(args) > 1 and args[0] == "check" and not any(a.startswith("-") for a in args[1:]):
         # The everyday call takes no options: it starts a third sooner without the library that reads them.
         _put_off_plugins()
@@ -93,8 +100,8 @@ def _run(args: list[str]) -> None:
         _put_off_grammar_reader()
         if "--no-verify" in args:
             gc.disable()  # as above; a verified one runs torch, which may leave garbage
-    if args[:1] == ["predict"]:
-        args = ["predict", "--", *args[1:]]  # all that follows is the runtime's to read, a `--` included
+    if of_runtime:
+        args = [args[0], "--", *args[1:]]  # all that follows is the runtime's to read, a `--` included
     from typer.main import get_command
 
     from netc.cli.app import app

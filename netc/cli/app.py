@@ -14,7 +14,8 @@ import typer
 from netc import __version__, api, render
 from netc.cli import debug, terminal
 from netc.cli.check import check as run_check
-from netc.cli.codes import CodeError, UsageFault
+from netc.cli.codes import UsageFault
+from netc.cli.runtime import hand_over
 from netc.cli.writable import writable
 from netc.elaborate.budget import DEEPEST_LIMIT, Limits
 from netc.graph import Graph
@@ -162,7 +163,12 @@ def root(
 
 @app.command(short_help="Check specs before a tensor exists.")
 def check(
-    spec: Annotated[list[str], typer.Argument(metavar="SPEC[:NET]", help="Specs, or folders that hold some.")],
+    spec: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPEC[:NET]", help="Specs, or folders that hold some; or a built model (.onnx), by the runtime."
+        ),
+    ],
     form: FormatOption = None,
     json: JsonOption = False,
     search: SearchOption = None,
@@ -537,18 +543,35 @@ def train(
     terminal.out(f"weights: {target}")
 
 
-@app.command(
-    short_help="Classify pictures with a built model.",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
+# Their options are the runtime's own, which reads them itself.
+_RUNTIMES: Any = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    "add_help_option": False,
+}
+
+
+@app.command(short_help="Classify pictures with a built model.", **_RUNTIMES)
 def predict(context: typer.Context) -> None:
     """Classify pictures with a built model: the runtime's own command (predict --help)."""
-    from netc_runtime.cli import main as runtime
+    hand_over("predict", context.args)
 
-    code = runtime(["predict", *context.args])
-    if code:
-        raise CodeError(code)
+
+@app.command(short_help="Measure a built model under load.", **_RUNTIMES)
+def bench(context: typer.Context) -> None:
+    """Measure a built model's latencies and throughput: the runtime's own command (bench --help)."""
+    hand_over("bench", context.args)
+
+
+@app.command(short_help="Say what this machine lacks to run models.", **_RUNTIMES)
+def doctor(context: typer.Context) -> None:
+    """Say what this machine or installation lacks: the runtime's own command (doctor --help)."""
+    hand_over("doctor", context.args)
+
+
+@app.command(hidden=True, **_RUNTIMES)
+def serve(context: typer.Context) -> None:
+    """Serve a model over HTTP, which is not built yet."""
+    raise UsageFault("the server is not built yet; `netc predict` answers files, and netc_runtime.load is for programs")
 
 
 @app.command(short_help="Explain an error code, or a layer of a net.")

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from netc_runtime import memory
+from netc_runtime import memory, session
 from netc_runtime.manifest import ImageRecipe, Manifest
 from netc_runtime.report import Check
-from netc_runtime.session import load
 from netc_runtime.table import aligned
 
 Json: TypeAlias = dict[str, Any]
@@ -19,7 +18,7 @@ def check_model(path: str, device: str = "auto", *, threads: int | None = None) 
     Raises: what `session.load` raises; ModelFault R111 where the golden example does not reproduce.
     """
     before = memory.held()
-    model = load(path, device, threads=threads)
+    model = session.load(path, device, threads=threads)
     loaded = memory.held()
     check = model.check()
     after = memory.held()

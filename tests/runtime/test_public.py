@@ -14,7 +14,7 @@ import netc_runtime
 from netc_runtime.errors import CODES, RequestFault
 
 FOLDER = Path(netc_runtime.__file__).parent
-SOURCES = sorted(FOLDER.glob("*.py"))
+SOURCES = sorted(FOLDER.rglob("*.py"))
 
 PUBLIC = {
     "netc_runtime": ["Model", "RuntimeFault", "__version__", "load"],
@@ -95,7 +95,7 @@ print(main(["check", "m.onnx"]))
     assert done.stderr.startswith("error[R401]")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_only_numpy_pillow_onnx_runtime_and_the_standard_library_are_imported(path: Path) -> None:
     allowed = {"netc_runtime", "numpy", "PIL", *sys.stdlib_module_names}
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

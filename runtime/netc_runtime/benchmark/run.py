@@ -11,7 +11,7 @@ from netc_runtime.benchmark.outcome import beside_values, outcome_values
 from netc_runtime.session import Model
 
 Json: TypeAlias = dict[str, Any]
-Say: TypeAlias = Callable[[str], None]  # takes a line on what is going on, which replaces the last
+Say: TypeAlias = Callable[[str, str], None]  # takes what is going on, and how far it is
 
 FEWEST_WARM = 3  # calls of each thread before anything is measured, however short the warm-up
 
@@ -39,22 +39,22 @@ def bench(model: Model, plan: Plan, say: Say) -> Json:
     Raises: EnvironmentFault R404 where the plan does not suit the model; whatever a first request raises.
     """
     call, given, rows, bare = _requests(model, plan)
-    say("the first request")
+    say("the first request", "")
     call(0)
     if plan.warmup_s:
-        say(f"warming up for {plan.warmup_s:g} s")
+        say(f"warming up for {plan.warmup_s:g} s", "")
         warm = run_load(call, Load(plan.load.concurrency, seconds=plan.warmup_s))
         _stop_where_interrupted(warm.interrupted)
     warm = run_load(call, Load(plan.load.concurrency, requests=FEWEST_WARM * plan.load.concurrency))
     _stop_where_interrupted(warm.interrupted)
-    until = _until(plan.load)
-    measured = run_load(call, plan.load, lambda gone, done: say(f"measuring {until}: {gone:.1f} s, {done:,} answered"))
+    measuring = f"measuring {_until(plan.load)}"
+    say(measuring, "")
+    measured = run_load(call, plan.load, lambda gone, done: say(measuring, f"{gone:.1f} s, {done:,} answered"))
     values = outcome_values(model.report(), given, rows, plan.load, plan.warmup_s, measured)
     if bare is not None and not measured.interrupted and not measured.errors:
-        say("beside the bare loop")
-        beside = compare(
-            call, bare(), plan.load.concurrency, plan.seconds, lambda done, of: say(f"pair {done} of {of}")
-        )
+        bare_loop, at_once = "beside the bare loop", plan.load.concurrency
+        say(bare_loop, "")
+        beside = compare(call, bare(), at_once, plan.seconds, lambda done, of: say(bare_loop, f"pair {done} of {of}"))
         values["bare"] = beside_values(beside)
         values["interrupted"] = beside.interrupted
     return values
