@@ -1,13 +1,12 @@
 """Results as JSON values and as aligned tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from netc_runtime.decode import Decoded
 from netc_runtime.pictures import ImageResult
-from netc_runtime.report import Check, Report
 from netc_runtime.table import aligned
 
 Json: TypeAlias = dict[str, Any]
@@ -35,44 +34,6 @@ def answers_table(answers: Sequence[Json]) -> str:
                 rows.append([*lead, label, score])
                 lead = [""] * len(lead)  # once is enough: the eye finds the next picture
     return aligned([header, *rows], right=[len(header) - 1]) if rows else ""
-
-
-def check_values(report: Report, check: Check) -> Json:
-    """Give a model's report and how its golden example came out as JSON values."""
-    verdict = "reproduced" if check.samples else "not recorded"
-    golden = {
-        "verdict": verdict,
-        "samples": check.samples,
-        "difference": check.difference,
-        "tolerance": check.tolerance,
-    }
-    return {**report.to_dict(), "golden": golden}
-
-
-def check_table(values: Mapping[str, Any]) -> str:
-    """Give what `check_values` gives as a table."""
-    golden = values["golden"]
-    came_out = "not recorded"
-    if golden["samples"]:
-        within = f"{golden['difference']:.3g} (tolerance {golden['tolerance']:.3g})"
-        came_out = f"reproduced: {golden['samples']} values within {within}"
-    nodes = ", ".join(f"{count} on {name}" for name, count in sorted(values["nodes"].items()))
-    lines = [
-        ("model", f"{values['file']} ({values['size_bytes']} bytes)"),
-        ("net", values["net"] or "no netc manifest"),
-        *(("input", each) for each in values["inputs"]),
-        *(("output", each) for each in values["outputs"]),
-        ("device", f"{values['device']}, {values['threads']} thread(s)"),
-        ("providers", ", ".join(values["providers"])),
-        ("nodes", nodes),
-        ("onnxruntime", values["onnxruntime"]),
-        *(("written by", f"{name} {version}") for name, version in sorted(values["versions"].items())),
-        ("precision", values["precision"] or "not recorded"),
-        ("parity", values["parity"] or "not recorded"),
-        ("golden", came_out),
-        *(("note", each) for each in values["notes"]),
-    ]
-    return aligned([list(line) for line in lines])
 
 
 def _decoded(decoded: Decoded) -> Json:

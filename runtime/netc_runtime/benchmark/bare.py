@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from netc_runtime import engine, providers
 from netc_runtime.benchmark.inputs import Request
-from netc_runtime.benchmark.load import Call, Load, run_load
+from netc_runtime.benchmark.load import Call, Load, Measured, run_load
 from netc_runtime.session import Model
 
 FEWEST, MOST = 5, 25  # pairs of runs
@@ -64,7 +64,8 @@ def compare(ours: Call, bare: Call, concurrency: int, seconds: float, progress: 
 
     Raises: RequestFault where a call of the model fails, or whatever one of the bare loop raises.
     """
-    call_s = max(_seconds_of(ours, concurrency), _seconds_of(bare, concurrency))
+    trial_s = min(0.2, seconds / 20)
+    call_s = max(_seconds_of(ours, concurrency, trial_s), _seconds_of(bare, concurrency, trial_s))
     pairs = max(FEWEST, min(MOST, int(seconds / (2 * CALLS * call_s * concurrency))))
     calls = max(CALLS * concurrency, round(seconds / (2 * pairs * call_s)))
     random, sides = Random(0), [("ours", ours), ("bare", bare)]
@@ -98,12 +99,17 @@ def compare(ours: Call, bare: Call, concurrency: int, seconds: float, progress: 
     )
 
 
-def _seconds_of(call: Call, concurrency: int) -> float:
-    """Warm a side up, and give the seconds between two answers."""
-    for calls in (concurrency, CALLS * concurrency):
-        turn = run_load(call, Load(concurrency, requests=calls))
-        if turn.first_fault is not None:
-            raise turn.first_fault
-        if turn.interrupted:
-            raise KeyboardInterrupt
-    return max(turn.seconds / calls, 1e-7)
+def _seconds_of(call: Call, concurrency: int, seconds: float) -> float:
+    """Warm a side up, and give the seconds between two answers; each takes so long."""
+    _tried(call, concurrency, seconds)
+    turn = _tried(call, concurrency, seconds)
+    return turn.seconds / turn.requests
+
+
+def _tried(call: Call, concurrency: int, seconds: float) -> Measured:
+    turn = run_load(call, Load(concurrency, seconds=seconds))
+    if turn.first_fault is not None:
+        raise turn.first_fault
+    if turn.interrupted:
+        raise KeyboardInterrupt
+    return turn
