@@ -121,10 +121,13 @@ def test_the_compiled_net_answers_and_learns_the_same(backend: str, name: str) -
         torch.manual_seed(6)
         [y] = named(name, one(*x)).values()
         y.square().mean().backward()
-    for (key, parameter), other in zip(net.named_parameters(), twin.parameters(), strict=True):
-        assert parameter.grad is not None, key
-        assert other.grad is not None, key
-        torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-9, atol=1e-9 * float(parameter.grad.abs().max()))
+    grads = {key: parameter.grad for key, parameter in net.named_parameters()}
+    found = {key: parameter.grad for key, parameter in twin.named_parameters()}
+    # A bias before another batch norm has the gradient 0, which rounding hides: what counts is the largest of all.
+    largest = max(float(grad.abs().max()) for grad in grads.values() if grad is not None)
+    for key, grad in grads.items():
+        assert grad is not None, key
+        torch.testing.assert_close(found[key], grad, rtol=1e-9, atol=1e-9 * largest)
     net.eval()
     twin.eval()
     with torch.inference_mode():
