@@ -1,5 +1,7 @@
 """Benchmarks: what is measured, from when, in how much memory, and on which input."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +100,10 @@ def test_a_closed_loop_ends_with_its_seconds() -> None:
     assert measured.seconds >= 0.01
 
 
+def test_a_closed_loop_makes_a_request_a_thread_however_short_it_is() -> None:
+    assert run_load(lambda number: None, Load(concurrency=3, seconds=1e-9)).requests == 3
+
+
 def test_an_open_loop_makes_its_arrivals_when_they_are_due() -> None:
     began: list[float] = []
     start = time.perf_counter()
@@ -188,6 +194,23 @@ def test_an_interrupt_gives_what_was_measured_so_far() -> None:
         assert measured.interrupted
         assert measured.requests > 0
         assert measured.seconds < 30
+
+
+def test_an_interrupt_lets_the_requests_end_that_have_begun() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def call(number: int) -> None:
+        begun.append(number)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # to the main thread, which waits
+        time.sleep(0.2)
+        ended.append(number)
+
+    measured = run_load(call, Load(concurrency=2, seconds=60))
+    assert measured.interrupted
+    assert sorted(begun) == sorted(ended)
+    assert measured.requests == len(ended)
 
 
 # --- inputs

@@ -73,6 +73,7 @@ class _Worker:
         self.last_ns = 0
         self.errors: dict[str, int] = {}
         self.first_fault: RuntimeFault | None = None
+        self.ended = threading.Event()
 
     def fails(self, fault: RuntimeFault) -> None:
         self.last_ns = time.perf_counter_ns()
@@ -94,7 +95,8 @@ class _Run:
 
     def measured(self, progress: Progress | None) -> Measured:
         body = self._closed if self.load.rate is None else self._open
-        threads = [threading.Thread(target=self._guarded, args=(body, each), daemon=True) for each in self.workers]
+        # No daemons: a process that ends while one of them is inside ONNX Runtime is aborted.
+        threads = [threading.Thread(target=self._guarded, args=(body, each)) for each in self.workers]
         self.start_ns = time.perf_counter_ns()
         if self.load.seconds is not None:
             self.end_ns = self.start_ns + round(self.load.seconds * _NS)
@@ -103,23 +105,23 @@ class _Run:
         try:
             for thread in threads:
                 thread.start()
-            self._wait(threads, progress)
+            self._wait(progress)
         except KeyboardInterrupt:
             # What runs is let finish; a second interrupt does not wait for it.
             interrupted = True
             self.end_ns = min(self.end_ns, time.perf_counter_ns())
             self.stop.set()
-            self._wait(threads, None)
+            self._wait(None)
         finally:
             self.stop.set()
         if self.bug is not None:
             raise self.bug
         return self._result(interrupted)
 
-    def _wait(self, threads: list[threading.Thread], progress: Progress | None) -> None:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.25)
+    def _wait(self, progress: Progress | None) -> None:
+        # Not Thread.join: Python 3.11 takes a thread for ended once an interrupt has broken off a join of it.
+        for worker in self.workers:
+            while not worker.ended.wait(0.25):
                 if progress is not None:
                     done = sum(worker.answered for worker in self.workers)
                     progress((time.perf_counter_ns() - self.start_ns) / _NS, done)
@@ -130,11 +132,15 @@ class _Run:
         except BaseException as error:  # raised again where the caller sees it
             self.bug = error
             self.stop.set()
+        finally:
+            worker.ended.set()
 
     def _closed(self, worker: _Worker) -> None:
         clock, call, record = time.perf_counter_ns, self.call, worker.latencies.record
         most = self.load.requests
-        while clock() < self.end_ns and not self.stop.is_set():
+        number = -1
+        # At least one request a thread, however late a busy machine starts it.
+        while (number < 0 or clock() < self.end_ns) and not self.stop.is_set():
             number = next(self.ticket)
             if most is not None and number >= most:
                 return

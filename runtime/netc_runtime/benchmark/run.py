@@ -13,8 +13,6 @@ from netc_runtime.session import Model
 Json: TypeAlias = dict[str, Any]
 Say: TypeAlias = Callable[[str, str], None]  # takes what is going on, and how far it is
 
-FEWEST_WARM = 3  # calls of each thread before anything is measured, however short the warm-up
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -44,9 +42,8 @@ def bench(model: Model, plan: Plan, say: Say) -> Json:
     if plan.warmup_s:
         say(f"warming up for {plan.warmup_s:g} s", "")
         warm = run_load(call, Load(plan.load.concurrency, seconds=plan.warmup_s))
-        _stop_where_interrupted(warm.interrupted)
-    warm = run_load(call, Load(plan.load.concurrency, requests=FEWEST_WARM * plan.load.concurrency))
-    _stop_where_interrupted(warm.interrupted)
+        if warm.interrupted:
+            raise KeyboardInterrupt
     measuring = f"measuring {_until(plan.load)}"
     say(measuring, "")
     measured = run_load(call, plan.load, lambda gone, done: say(measuring, f"{gone:.1f} s, {done:,} answered"))
@@ -89,8 +86,3 @@ def _until(load: Load) -> str:
     ends = [f"{load.seconds:g} s"] if load.seconds is not None else []
     ends += [f"{load.requests:,} requests"] if load.requests is not None else []
     return " or ".join(ends)
-
-
-def _stop_where_interrupted(interrupted: bool) -> None:
-    if interrupted:
-        raise KeyboardInterrupt
