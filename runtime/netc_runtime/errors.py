@@ -47,6 +47,7 @@ CODES: dict[str, Kind] = {
     "R403": Kind("the device asked for is not available", 3),
     "R404": Kind("a setting has no such value", 2),
     "R405": Kind("the result cannot be written", 3),
+    "R406": Kind("a package that the runtime needs is not installed, or broken", 3),
 }
 
 

@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+import netc_runtime
 from netc_runtime import doctor
 from netc_runtime.doctor import engine, gpu, limits, packages, probe
 from netc_runtime.doctor.probed import Probed, run_probe
@@ -357,6 +358,10 @@ def test_without_the_runtime_s_metadata_any_version_does() -> None:
     assert packages.least_version("num", requires("numpy>=2.4")) is None
 
 
+def test_this_runtime_is_named_with_its_place() -> None:
+    assert packages.runtime_finding().found == f"{netc_runtime.__version__} in {Path(netc_runtime.__file__).parent}"
+
+
 def test_two_wheels_over_one_another_are_told_with_both_commands() -> None:
     finding = packages.wheel_finding(["onnxruntime", "onnxruntime-gpu"], version_of("1.31.1"))
     assert finding.status == "fail"
@@ -458,3 +463,74 @@ def test_this_machine_is_examined() -> None:
     assert {"python", "numpy", "pillow", "onnxruntime wheel", "onnxruntime", CPU, "threads", "memory"} <= set(found)
     assert [finding for finding in found.values() if finding.status == "fail"] == []
     assert found["numpy"].found == np.__version__
+
+
+# --- the command
+
+
+def test_the_command_prints_a_line_a_finding_and_its_fix(
+    command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = doctor.Finding("numpy", "fail", "not installed", "install it")
+    findings = [doctor.Finding("python", "ok", "3.11.7"), lacking]
+
+    def examined(device: object) -> list[doctor.Finding]:
+        return findings
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    code, out, err = command("doctor")
+    assert code == 3
+    assert out == "ok    python  3.11.7\nfail  numpy   not installed\n              -> install it\n"
+    assert err == "1 thing is broken: see the lines that begin with fail\n"
+    code, out, err = command("doctor", "--json")
+    assert (code, err) == (3, "")
+    assert json.loads(out) == {
+        "schema": 1,
+        "ok": False,
+        "findings": [
+            {"name": "python", "status": "ok", "found": "3.11.7", "fix": ""},
+            {"name": "numpy", "status": "fail", "found": "not installed", "fix": "install it"},
+        ],
+    }
+    findings.pop()
+    code, out, err = command("doctor")
+    assert (code, err) == (0, "all that is needed works\n")
+
+
+def test_the_command_works_on_this_machine_s_processor(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command("doctor", "--device", "cpu")
+    assert code == 0
+    assert ["ok", CPU] in [line.split()[:2] for line in out.splitlines()]
+    assert command("doctor", "--device", "gpu")[0] == 2
+
+
+def without(*packages: str) -> str:
+    return f"""
+import sys
+for name in {packages!r}:
+    sys.modules[name] = None
+from netc_runtime.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("package", ["numpy", "PIL", "onnxruntime"])
+def test_the_command_works_where_a_package_is_missing(package: str) -> None:
+    line = [*python(without(package)), "doctor", "--device", "cpu", "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    failed = [each["name"] for each in json.loads(done.stdout)["findings"] if each["status"] == "fail"]
+    # ONNX Runtime is imported by a process of its own, where it is not missing.
+    assert (done.returncode, failed) == {
+        "numpy": (3, ["numpy"]),
+        "PIL": (3, ["pillow"]),
+        "onnxruntime": (0, []),
+    }[package]
+
+
+@pytest.mark.parametrize("package", ["numpy", "PIL"])
+def test_other_commands_say_that_a_package_is_missing_and_name_the_doctor(package: str) -> None:
+    done = subprocess.run([*python(without(package)), "check", "m.onnx"], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error[R406]: the package {package} cannot be imported: ")
+    assert "run netc-runtime doctor" in done.stderr

@@ -12,7 +12,7 @@ from types import FrameType
 
 import netc_runtime
 from netc_runtime.cli import bench, check, doctor, output, predict
-from netc_runtime.errors import RuntimeFault
+from netc_runtime.errors import EnvironmentFault, RuntimeFault
 
 BUG, INTERRUPTED, UNREAD, TERMINATED = 70, 130, 141, 143
 
@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeFault as fault:
         output.say(fault)
         return fault.exit_code
+    except ImportError as error:
+        return _lacks(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except _TerminatedError:
@@ -47,13 +49,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
     except Exception as error:
-        if os.environ.get("NETC_DEBUG"):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        output.complain(f"netc-runtime: sorry, this is our bug: {what} (NETC_DEBUG=1 shows where)")
-        return BUG
+        return _bug(error)
     finally:
         restore()
+
+
+def _lacks(error: ImportError) -> int:
+    """Say which package cannot be imported; one of our own modules is a bug."""
+    package = (error.name or "netc_runtime").partition(".")[0]
+    if package == "netc_runtime":
+        return _bug(error)
+    help = "run netc-runtime doctor, which says what puts it right"
+    fault = EnvironmentFault("R406", f"the package {package} cannot be imported: {error}", help)
+    output.say(fault)
+    return fault.exit_code
+
+
+def _bug(error: Exception) -> int:
+    if os.environ.get("NETC_DEBUG"):
+        traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}"
+    output.complain(f"netc-runtime: sorry, this is our bug: {what} (NETC_DEBUG=1 shows where)")
+    return BUG
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ def examine(device: Device) -> list[Finding]:
     """Look at everything that a model needs to run on a device; a GPU's parts must work where it is named."""
     return [
         packages.python_finding(),
+        packages.runtime_finding(),
         *(packages.package_finding(each) for each in packages.PACKAGES),
         packages.wheel_finding(providers.installed_wheels()),
         *engine.engine_findings(run_probe(), device),

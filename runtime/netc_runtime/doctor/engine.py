@@ -6,7 +6,6 @@ from pathlib import Path
 
 from netc_runtime.doctor.finding import Finding, Status
 from netc_runtime.doctor.gpu import EXTRAS, WITH_CUDA, driver_finding, libraries_finding, needs_gpu
-from netc_runtime.doctor.packages import wanted_wheel
 from netc_runtime.doctor.probed import Line, Probed
 from netc_runtime.providers import CPU, CUDA, TENSORRT, Device, installed_wheels
 
@@ -47,8 +46,10 @@ def onnxruntime_finding(probed: Probed) -> Finding:
 
 
 def _again() -> str:
-    wheel = (installed_wheels() or [wanted_wheel()])[0]
-    return f"python -m pip install --force-reinstall --no-deps {wheel}"
+    wheels = installed_wheels()
+    if not wheels:
+        return "see onnxruntime wheel, above"
+    return f"python -m pip install --force-reinstall --no-deps {wheels[0]}"
 
 
 def _provider_findings(probed: Probed, device: Device, gpu_works: bool) -> list[Finding]:

@@ -6,8 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
+import netc_runtime
 from netc_runtime import providers
 from netc_runtime.doctor.finding import Finding
 
@@ -40,6 +42,11 @@ def python_finding(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
     if _pointer_bytes() < 8:
         return Finding("python", "fail", f"{found}: ONNX Runtime is for 64 bit", "install a Python of 64 bit")
     return Finding("python", "ok", found)
+
+
+def runtime_finding() -> Finding:
+    """Say which netc-runtime this is, and where it lies: another may be installed than the one that was meant."""
+    return Finding("netc-runtime", "ok", f"{netc_runtime.__version__} in {Path(netc_runtime.__file__).parent}")
 
 
 def package_finding(
