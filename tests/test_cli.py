@@ -234,7 +234,7 @@ def test_a_wrong_call_ends_with_2_says_why_and_leaves_nothing(
 
 
 def test_completion_can_be_shown_and_completes(here: Path) -> None:
-    shown = run("bash", "-c", f'"{sys.executable}" -m netc --show-completion bash', cwd=here)
+    shown = run("bash", "-c", f'"{sys.executable}" -m netc --show-completion bash; exit $?', cwd=here)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "complete -o default -F _netc_completion netc" in shown.stdout
     words = {"netc ch": "check", "netc fi": "fix", "netc check --wa": "--watch"}
