@@ -246,6 +246,8 @@ def build(
     from netc.backends.precision.wanted import Wanted
 
     calibration = None
+    if labels is not None and calibrate is None:
+        raise Fault("N465", "there are labels but no examples to calibrate on", help="pass calibrate=... beside labels")
     if calibrate is not None:
         from netc.backends.precision.examples import calibration as of
 
@@ -280,4 +282,5 @@ def build(
             nonfinite=reading is not None and reading.nonfinite,
             precision=Wanted(precision, calibration, max_drop, keep_float),
             embed=embed,
+            source=str(weights) if isinstance(weights, str | Path) else "",
         )

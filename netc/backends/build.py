@@ -54,6 +54,7 @@ def build(
     nonfinite: bool = False,
     precision: Wanted = WRITTEN,
     embed: Sequence[str] | None = None,
+    source: str = "",
     watch: Watch = NOBODY,
 ) -> Built:
     """Write the deployed net to `out`, verified before it takes that name, and the figures to `OUT.onnx.verify.json`.
@@ -63,13 +64,16 @@ def build(
     no golden example, and torch is not imported. `sizes` make numbers of symbols. With `external_data`, and beyond
     2 GiB, weights go to a file beside `out`. With `nonfinite`, NaN and infinities are taken. `precision` is
     the spec's, or another, and what that needs. `embed` names the steps that the graph does itself, where given in the
-    spec's place. `watch` is told what takes how long.
+    spec's place. `source` is where the weights come from, for what is said of them. `watch` is told what takes how
+    long.
 
-    Raises: Fault N424 for an export option that is not built, N430 where the file is not what float64 torch computes;
+    Raises: Fault N424 for an export option that is not built, N467 for what int8 alone takes, N430 where the file is
+    not what float64 torch computes;
     as `embed.embedding`, `fixed_sizes.fixed`, weights' `check`, the passes, onnx's `lower` and `emitting`, the roads to
     other precisions, verify's functions and `netc.atomic.replacing` do. Then nothing is left behind, and an older `out`
     is as it was.
     """
+    precision.refuse_strange(graph.export)
     opset = precision.opset(graph.export, opset)
     start = perf_counter()
     net, _ = deploy(embedding(graph, embed), {})
@@ -100,7 +104,7 @@ def build(
         road = None
         if precision.of(net.export) != "f32":
             if not nonfinite:
-                refuse_unsound(examining.result().unsound)
+                refuse_unsound(examining.result().unsound, source and f"{source}: ")
             job = Job(judged, weights, lowered, small_weights, hold if verify else None)
             road = precision.road(precision.of(net.export), job, stack.enter_context(working(out)))
         emittable, tensors = (lowered, small_weights) if road is None else road.emittable()
@@ -109,7 +113,7 @@ def build(
             watch.stage("write", perf_counter() - start)
             examined = examining.result()
             if not nonfinite:
-                refuse_unsound(examined.unsound)
+                refuse_unsound(examined.unsound, source and f"{source}: ")
             parity, golden = None, None
             if road is not None:
                 parity, golden = road.parity, road.check(emitted.path)

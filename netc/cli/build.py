@@ -118,6 +118,7 @@ def build(graph: Graph, spec: str, options: Options, *, as_json: bool) -> None:
         nonfinite=options.reading.nonfinite,
         precision=wanted,
         embed=options.steps(),
+        source=options.weights or "",
         watch=Told(verbose=options.verbose),
     )
     debug.torch_text(graph)

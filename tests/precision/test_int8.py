@@ -16,6 +16,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+import netc
 import netc_runtime
 from netc.backends.build import build
 from netc.backends.precision.examples import Calibration, Examples, batched, calibration
@@ -271,3 +272,25 @@ def test_a_comparison_of_speed_takes_turns() -> None:
     found = compared(8, lambda: ran.append("a"), lambda: ran.append("b"))
     assert "".join(ran[:12]) == "ab" + "ab" + "ab" + "ba" + "ab" + "ba"
     assert (found.batch, found.ratio) == (8, found.before_ms / found.after_ms)
+
+
+def test_what_is_about_int8_alone_is_refused_elsewhere(tmp_path: Path) -> None:
+    spec = tmp_path / "net.cnn"
+    spec.write_text(
+        "language 1\n\nnet N {\n"
+        "  input x: f32[N, 1, 8, 8]\n  output y: f32[N, 2]\n  from x -> flatten -> fc(2) => y\n}\n"
+    )
+    images = np.zeros((4, 1, 8, 8), np.float32)
+    asked: list[dict[str, Any]] = [
+        {"calibrate": images},
+        {"max_drop": 1.0},
+        {"keep_float": ["fc"], "precision": "f16"},
+    ]
+    for words in asked:
+        with pytest.raises(Fault, match="only int8 takes them") as caught:
+            netc.build(spec, tmp_path / "n.onnx", init=0, **words)
+        assert caught.value.code == "N467"
+    with pytest.raises(Fault, match="no examples to calibrate on") as caught:
+        netc.build(spec, tmp_path / "n.onnx", init=0, precision="int8", labels=[0, 1])
+    assert caught.value.code == "N465"
+    assert [p.name for p in tmp_path.iterdir()] == ["net.cnn"]

@@ -150,8 +150,7 @@ def test_what_is_no_number_is_refused_by_name_unless_it_is_allowed(run: Command,
     bad["head.bias"] = torch.tensor([1.0, value, 2.0])
     torch.save(bad, "w.pth")
     assert build(run, "--weights", "w.pth") == 1
-    assert run.err.startswith("error[N404]:")
-    assert "head.bias" in run.err
+    assert run.err.startswith("error[N404]: w.pth: a NaN or an infinity stands in head.bias")
     assert not Path("Tiny.onnx").exists()
     assert build(run, "--weights", "w.pth", "--allow-nonfinite") == 0
     assert np.array_equal(built()["head.bias"], bad["head.bias"].numpy(), equal_nan=True)

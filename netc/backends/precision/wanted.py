@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from netc.diagnostic import Fault
 from netc.sections import Export
 from netc_runtime.manifest import Precision
 
@@ -34,6 +35,21 @@ class Wanted(NamedTuple):
     def of(self, export: Export) -> Precision:
         """The precision that is built."""
         return self.precision or export.precision
+
+    def refuse_strange(self, export: Export) -> None:
+        """Raises: Fault N467 where something of int8's alone comes with another precision."""
+        of_int8 = {
+            "calibration data": self.calibration is not None,
+            "max_drop": self.max_drop is not None,
+            "keep_float": bool(self.keep_float),
+        }
+        strange = [name for name, given in of_int8.items() if given]
+        if strange and self.of(export) != "int8":
+            raise Fault(
+                "N467",
+                f"{' and '.join(strange)} would be ignored: the build is {self.of(export)}, and only int8 takes them",
+                help="ask for precision int8, or leave them out",
+            )
 
     def opset(self, export: Export, given: int | None) -> int:
         """The opset: what is given, or the spec says, or the lowest from the default on that knows the precision."""

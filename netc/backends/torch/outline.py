@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from netc.backends.torch.alike import alike
 from netc.backends.torch.owners import Owners
 from netc.graph import Graph, Node
 from netc.op import Call, Inline, Module
@@ -15,19 +16,20 @@ class Outline:
 
     `same` is the value that an identity hands on, `last` the last node that reads a value, past all where it leaves.
 
-    Raises: Fault N440 as Owners does.
+    Raises: Fault N440 as Owners does, N425 as `alike` does.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.operands = [graph.operands(node) for node in graph.nodes]
         said: dict[tuple[int, tuple[TensorType, ...]], Call] = {}
-        self.calls: list[Call] = []
+        calls: list[Call] = []
         for node, operands in zip(graph.nodes, self.operands, strict=True):
             key = (id(node.op), operands)
             if key not in said:
                 said[key] = node.op.torch(*operands)
-            self.calls.append(said[key])
+            calls.append(said[key])
+        self.calls = alike(graph, calls)
         self._spoken: dict[int, list[int]] = {}
         self.owners = Owners(graph, self.calls)
         self.heads = any(output.train_only for output in graph.outputs)
