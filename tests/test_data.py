@@ -231,7 +231,7 @@ def test_a_label_beyond_the_nets_classes_is_named_with_its_place(tmp_path: Path)
 
 def test_images_of_another_size_than_the_nets_are_refused(tmp_path: Path) -> None:
     write_idx(tmp_path, sides=(5, 5))
-    fault(f"idx:{tmp_path}", graph((28, 28)), "N506", "5x5", "28x28", "`resize = 28`")
+    fault(f"idx:{tmp_path}", graph((28, 28)), "N506", "5x5", "28x28", "`resize = 28, crop = 28`")
     write_idx(tmp_path, sides=(5, 4))
     fault(f"idx:{tmp_path}", graph((28, 28)), "N506", "5x4", "28x28", "`resize = 28, crop = 28`")
     fault(f"idx:{tmp_path}", graph((28, 20)), "N506", "28x20", "`resize = [28, 20], crop = [28, 20]`")

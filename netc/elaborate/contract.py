@@ -98,6 +98,7 @@ def recipe(got: Read, type_: TensorType, found: Diagnostics, where: Span) -> Rec
                 f"write one number, or {type_.c}",
             )
     _check_sides(reader, made, type_, got, where)
+    _doubt(found, made, type_, got, where)
     return Recipe(
         made.resize,
         made.fit,
@@ -126,6 +127,37 @@ def _check_sides(reader: Reader, made: InputContract, type_: TensorType, got: Re
                 f"write {name} = {side}",
             )
             return
+
+
+def _doubt(found: Diagnostics, made: InputContract, type_: TensorType, got: Read, where: Span) -> None:
+    """Warn of a recipe that contradicts nothing and hardly any picture goes with."""
+    side, sides = made.resize, type_.sides
+    if isinstance(side, int) and made.crop is None and made.fit == "crop" and all(isinstance(s, int) for s in sides):
+        high, wide = sides
+        _warn(
+            found,
+            "W107",
+            f"`resize = {side}` alone keeps a picture's proportions; the input takes {high}x{wide} and nothing else",
+            got.places.get("resize", where),
+            f"add crop = {high}" if high == wide and isinstance(high, int) and high <= side else "add fit = stretch",
+        )
+    numbers = made.mean if isinstance(made.mean, tuple) else (made.mean,)
+    if made.scale == 1 and any(numbers) and all(0 <= number < 1 for number in numbers):
+        _warn(
+            found,
+            "W108",
+            f"`mean = {_spelt(made.mean)}` is for pixels from 0 to 1, and without `scale` they are 0 to 255",
+            got.places.get("mean", where),
+            "add scale = 1/255",
+        )
+
+
+def _spelt(numbers: float | tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{n:g}' for n in numbers)}]" if isinstance(numbers, tuple) else f"{numbers:g}"
+
+
+def _warn(found: Diagnostics, code: str, message: str, where: Span, help: str) -> None:
+    found.add(Diagnostic(code, message, where, help=help, severity="warning"))
 
 
 def output(got: Read, type_: TensorType | None, files: Files, unit: Unit, found: Diagnostics, where: Span) -> Any:

@@ -147,7 +147,7 @@ def _from_idx(where: Path, graph: Graph, wanted: Subject) -> Data:
         raise Fault("N506", f"{parts[0].images_path}: {error.message}", help=error.help) from error
     before = parts[0].images.shape[1], parts[0].images.shape[2]
     sizes = _Sizes(graph, wanted.input)
-    sizes.check(first, f"{parts[0].images_path}: its images are", square=before[0] == before[1])
+    sizes.check(first, f"{parts[0].images_path}: its images are")
     splits: list[Split] = []
     for part, rows in zip(parts, sources, strict=True):
         pictures: NDArray[np.uint8] | Sequence[Source] = rows
@@ -236,7 +236,7 @@ class _Sizes:
         assert self.sides is not None
         return self.input.type.c, self.sides[0], self.sides[1]
 
-    def check(self, pixels: image.Pixels, who: str, *, square: bool = False) -> None:
+    def check(self, pixels: image.Pixels, who: str) -> None:
         """Raises Fault N506 where a picture is of another size, or of one that the net's `require` refuses."""
         got = pixels.shape[:2]
         if got == self.sides:
@@ -248,11 +248,10 @@ class _Sizes:
         if got != wanted:
             size = str(wanted[0]) if wanted[0] == wanted[1] else f"[{wanted[0]}, {wanted[1]}]"
             taker = f"the input `{self.input.name}` takes" if self.input.type.static else "the images before it are"
-            recipe = f"resize = {size}" if square and wanted[0] == wanted[1] else f"resize = {size}, crop = {size}"
             raise Fault(
                 "N506",
                 f"{who} {got[0]}x{got[1]}, {taker} {wanted[0]}x{wanted[1]} (height x width)",
-                help=f"write `{recipe}` in the contract of `{self.input.name}`",
+                help=f"write `resize = {size}, crop = {size}` in the contract of `{self.input.name}`",
             )
         self.sides = wanted
         found = (self.graph.train.batch if self.graph.train else 1, *wanted)

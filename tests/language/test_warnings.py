@@ -151,3 +151,32 @@ def test_a_batch_that_only_the_output_names_is_reported() -> None:
 def test_a_softmax_over_one_channel_is_reported(attrs: str, train: str, codes: list[str]) -> None:
     text = net("from image -> fc(1) => y", f"f32[N, 1] {attrs}", image="f32[N, 3]")
     assert [code for code, _ in warned(text + train)] == codes
+
+
+@pytest.mark.parametrize(
+    ("recipe", "codes"),
+    [
+        ("resize = 24", [("W107", "24")]),
+        ("resize = 24, crop = 24", []),
+        ("resize = 24, fit = stretch", []),
+        ("resize = [24, 24]", []),
+        ("scale = 1/255, mean = 0.5, std = 0.5", []),
+        ("mean = 0.5, std = 0.5", [("W108", "0.5")]),
+        ("mean = [0.485, 0.456, 0.406]", [("W108", "[0.485, 0.456, 0.406]")]),
+        ("mean = [123.7, 116.3, 103.5]", []),
+        ("mean = 0", []),
+        ("mean = [0.5, 0.5, 128]", []),
+    ],
+)
+def test_a_recipe_that_hardly_any_picture_goes_with_is_reported(recipe: str, codes: list[tuple[str, str]]) -> None:
+    text = net(
+        "from image -> conv(8, k=1) -> gap -> flatten => y",
+        "f32[N, 8]",
+        image=f"f32[N, 3, 24, 24] {{ {recipe} }}",
+    )
+    assert warned(text) == codes
+
+
+def test_sides_that_are_symbols_take_every_resized_picture() -> None:
+    image = "f32[N, 3, H, W] { resize = 24 }"
+    assert warned(net("from image -> conv(8, k=1) -> gap -> flatten => y", "f32[N, 8]", image=image)) == []
