@@ -145,7 +145,6 @@ def _from_idx(where: Path, graph: Graph, wanted: Subject) -> Data:
         first = image.fit(image.decode(sources[0][0], recipe.color), recipe)
     except ImageFault as error:
         raise Fault("N506", f"{parts[0].images_path}: {error.message}", help=error.help) from error
-    before = parts[0].images.shape[1], parts[0].images.shape[2]
     sizes = _Sizes(graph, wanted.input)
     sizes.check(first, f"{parts[0].images_path}: its images are")
     splits: list[Split] = []
