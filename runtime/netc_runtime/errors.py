@@ -42,6 +42,7 @@ CODES: dict[str, Kind] = {
     "R306": Kind("the pixels have no defined 8-bit value", 1),
     "R307": Kind("the prepared image has the wrong size", 1),
     "R308": Kind("the pixels do not suit the recipe", 1),
+    "R309": Kind("the image file is too large", 1),
     "R401": Kind("ONNX Runtime is not installed, or broken", 3),
     "R402": Kind("two ONNX Runtime wheels are installed over one another", 3),
     "R403": Kind("the device asked for is not available", 3),

@@ -1,6 +1,7 @@
 """Pictures to tensors: decoding, geometry and normalisation, the same code in training and in serving."""
 
 import os
+import re
 import stat
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from netc_runtime.errors import ImageFault
+from netc_runtime.flatten import flattened, raw_mode
+from netc_runtime.jpeg import fast_pixels
 from netc_runtime.manifest import ImageRecipe, Size
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
@@ -19,6 +22,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 MAX_PIXELS = 2**26  # 8192 x 8192; below the size at which Pillow itself begins to warn
+MAX_BYTES = 2**30  # of a file: twice as much as so many pixels take in the widest format
 
 # Raster formats whose decoders live in Pillow's own wheels; MPO opens as JPEG. EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
@@ -26,8 +30,16 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
 )
+# How files of a format begin, to tell one that was cut short from what is no image at all.
+_SIGNATURES = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "WEBP": rb"RIFF....WEBP",
+    "AVIF": rb"....ftypavi[fs]",
+}
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-_WHITE = (255, 255, 255, 255)
 
 
 def named(source: Source) -> str:
@@ -42,13 +54,16 @@ def named(source: Source) -> str:
 def decode(source: Source, color: Color = "rgb", max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode a file, its bytes or a Pillow image to 8-bit pixels, upright.
 
-    The EXIF orientation is applied. Transparency is laid on white. Of an animation the first frame counts. Palette,
-    1-bit and gray pictures spread over three channels; CMYK is Pillow's conversion, no colour profile is applied. Of
-    16-bit pixels the high byte counts. "gray" is Pillow's "L": (299 R + 587 G + 114 B) / 1000.
+    The EXIF orientation is applied. Transparency, and a colour declared transparent, is laid on white. Of an animation
+    (GIF, APNG, WebP) or a camera's MPO the first frame counts. Palette, 1-bit and gray pictures spread over three
+    channels. CMYK and YCCK are Pillow's conversion, JPEG's read as inverted, the way Adobe writes them. No colour
+    profile is applied. Of 16-bit pixels the high byte counts. "gray" is Pillow's "L": (299 R + 587 G + 114 B) / 1000.
+    With the package simplejpeg installed, plain JPEG is decoded by it, to the same bits.
 
     Shape: (H, W, 3), or (H, W, 1) for "gray".
     Raises: ImageFault, R301 cannot be opened, R302 empty, R303 not an image of a format in FORMATS, R304 truncated or
-    corrupt, R305 more than `max_pixels` by its header (nothing is decoded then), R306 pixels with no 8-bit meaning.
+    corrupt, R305 more than `max_pixels` by its header (nothing is decoded then), R306 pixels with no 8-bit meaning,
+    R309 a file of more than MAX_BYTES (nothing is read then).
     """
     name = named(source)
     if isinstance(source, Image.Image):
@@ -65,7 +80,7 @@ def decode(source: Source, color: Color = "rgb", max_pixels: int = MAX_PIXELS) -
         # A decoder meets a stranger's bytes with whatever exception comes; none of them is a bug of the caller's.
         raise _unknown(name, data) from error
     with image:
-        return _pixels(image, color, name, max_pixels)
+        return _pixels(image, color, name, max_pixels, data)
 
 
 def fit(pixels: Pixels, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -152,74 +167,73 @@ def _read(source: str | os.PathLike[str], name: str) -> bytes:
     path = Path(source)
     try:
         # A pipe or a device would block or never end.
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             what = "a folder" if path.is_dir() else "not a regular file"
             raise ImageFault("R301", f"{name} is {what}, expected an image", f"name files of {', '.join(FORMATS)}")
+        if status.st_size > MAX_BYTES:
+            raise too_large(name, status.st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageFault("R301", f"{name} cannot be opened: {reason}", "check the path and its permissions") from error
 
 
+def too_large(name: str, size_bytes: int) -> ImageFault:
+    """Make the fault of a file that is not read because of its size."""
+    return ImageFault("R309", f"{name} has {size_bytes} bytes, at most {MAX_BYTES} are read", "is it an image at all?")
+
+
 def _unknown(name: str, data: bytes) -> ImageFault:
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<svg", b"<?xml", b"<!doctype svg")):
         return ImageFault("R303", f"{name} is SVG or XML, not pixels", "render it to PNG first")
+    begins = next((format for format, signature in _SIGNATURES.items() if re.match(signature, data, re.DOTALL)), None)
+    if begins is not None:
+        return ImageFault(
+            "R304", f"{name} is truncated or corrupt: {begins} without a whole header", "copy or download it again"
+        )
     known = ", ".join(FORMATS)
     return ImageFault(
         "R303", f"{name} is not an image of a known format (it begins {data[:8]!r})", f"known are {known}"
     )
 
 
-def _pixels(image: Image.Image, color: Color, name: str, max_pixels: int) -> Pixels:
+def _pixels(image: Image.Image, color: Color, name: str, max_pixels: int, data: bytes | None = None) -> Pixels:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageFault(
             "R305", f"{name} has {width} x {height} = {width * height} pixels, at most {max_pixels} are read", _SMALLER
         )
-    try:
-        image.load()
-        if image.size != (width, height):
-            raise ValueError(f"its header says {width} x {height}, its frame is {image.size[0]} x {image.size[1]}")
-        upright = ImageOps.exif_transpose(image)
-    except Exception as error:
-        # See decode: a decoder may raise anything.
-        reason = str(error) or type(error).__name__
-        raise ImageFault("R304", f"{name} is truncated or corrupt: {reason}", "copy or download it again") from error
-    flat = _flattened(upright, name)
+    order = "GRAY" if color == "gray" and image.mode == "L" else "BGR" if color == "bgr" else "RGB"
+    fast = None if data is None else fast_pixels(data, image, order)
+    if fast is not None:
+        return _gray(Image.fromarray(fast)) if color == "gray" and order == "RGB" else fast
+    flat = _upright(image, name)
     if color == "gray":
-        return np.array(flat if flat.mode == "L" else flat.convert("L"), np.uint8)[..., np.newaxis]
+        return _gray(flat)
     array = np.array(flat if flat.mode == "RGB" else flat.convert("RGB"), np.uint8)
     return array if color == "rgb" else np.ascontiguousarray(array[..., ::-1])
 
 
-def _flattened(image: Image.Image, name: str) -> Image.Image:
-    """Give the picture as L or RGB, whatever its mode."""
-    if image.mode in ("L", "RGB") and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):
-        return _high_byte(image, name)
-    if image.mode in ("F", "LAB"):
-        what = "floating-point values" if image.mode == "F" else "CIE Lab values"
-        raise ImageFault(
-            "R306", f"{name} holds {what}, expected 8-bit or 16-bit pixels", "convert it to 8-bit RGB first"
-        )
-    if image.has_transparency_data:
-        # Pillow converts a premultiplied mode only to its plain one.
-        plain = {"La": "LA", "RGBa": "RGBA"}.get(image.mode)
-        above = (image.convert(plain) if plain else image).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", above.size, _WHITE), above).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+def _gray(flat: Image.Image) -> Pixels:
+    return np.array(flat if flat.mode == "L" else flat.convert("L"), np.uint8)[..., np.newaxis]
 
 
-def _high_byte(image: Image.Image, name: str) -> Image.Image:
-    values: npt.NDArray[Any] = np.asarray(image)
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    if low < 0 or high > 65535:
-        raise ImageFault(
-            "R306", f"{name} holds values {low} to {high}, expected 0 to 65535", "convert it to 8 bits first"
-        )
-    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    """Load the pixels and give them as L or RGB, turned as EXIF says."""
+    size, raw = image.size, raw_mode(image)
+    try:
+        image.load()
+        if image.size != size:
+            raise ValueError(f"its header says {size[0]} x {size[1]}, its frame is {image.size[0]} x {image.size[1]}")
+        return flattened(ImageOps.exif_transpose(image), name, raw)
+    except ImageFault:
+        raise
+    except Exception as error:
+        # See decode: a decoder may raise anything.
+        reason = str(error) or type(error).__name__
+        raise ImageFault("R304", f"{name} is truncated or corrupt: {reason}", "copy or download it again") from error
 
 
 def _resize(pixels: Pixels, resize: Size, recipe: ImageRecipe, max_pixels: int) -> Pixels:
