@@ -435,6 +435,10 @@ def verify(
     key: Annotated[
         str | None, typer.Option("--weights-key", metavar="KEY", help="Which of several sets in a checkpoint.")
     ] = None,
+    map_file: Annotated[
+        str | None,
+        typer.Option("--map", metavar="FILE", help="Which of the weights' tensors is which: see `netc weights map`."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="DATA", help="Compare on the test images of this data too; named as in `netc train`."),
@@ -457,7 +461,7 @@ def verify(
     from netc.cli.verify import Options
     from netc.cli.verify import verify as run
 
-    options = Options(lambda spec: _load(spec, search), net, init, key, data, at or (), bound)
+    options = Options(lambda spec: _load(spec, search), net, init, key, map_file, data, at or (), bound)
     run(a, b, options, _form(form, json))
 
 

@@ -41,6 +41,7 @@ class Options:
     net: str | None = None
     init: int | None = None
     key: str | None = None
+    map: str | None = None
     data: str | None = None
     sizes: Sequence[str] = ()
     bound: float | None = None
@@ -120,6 +121,11 @@ def _sides(a: _Operand, b: _Operand, options: Options) -> tuple[Side, Side]:
 
     if options.net is not None and all(each.model or each.spec is not None for each in (a, b)):
         raise UsageFault("--net names the net of weights, and neither side is weights alone")
+    if options.map is not None and [each.weights is not None and not each.model for each in (a, b)].count(True) != 1:
+        raise UsageFault(
+            "--map is for the weights of one side, and here both sides have some, or neither: build one of them first, "
+            "netc build SPEC --weights FILE --map MAP"
+        )
     made = side(a, b), side(b, a)
     for file in files.values():
         if file.graph is None and file.manifest is not None:
@@ -131,7 +137,9 @@ def _weights(operand: _Operand, graph: Graph, options: Options) -> Weights:
     from netc import weights as stored
 
     if operand.weights is not None:
-        return stored.load(operand.weights, graph, stored.Reading(key=options.key), deployed=True, say=err)
+        return stored.load(
+            operand.weights, graph, stored.Reading(key=options.key, map=options.map), deployed=True, say=err
+        )
     if options.init is None:
         raise UsageFault(f"{operand.text} has no weights: write {operand.text}=WEIGHTS, or add --init SEED")
     from netc.backends.torch import initial
@@ -206,6 +214,7 @@ def _alone(name: str, options: Options, form: str) -> None:
     if not operand.model:
         raise UsageFault(f"{name} is compared with something: name a second side, such as a model built of it")
     given = {"--net": options.net, "--init": options.init, "--data": options.data, "--weights-key": options.key}
+    given["--map"] = options.map
     unused = [option for option, value in {**given, "--bound": options.bound}.items() if value is not None]
     if unused or options.sizes:
         raise UsageFault(f"{', '.join(unused or ['--at'])} is for two sides, and {name} alone repeats its own example")

@@ -294,3 +294,16 @@ def test_what_is_about_int8_alone_is_refused_elsewhere(tmp_path: Path) -> None:
         netc.build(spec, tmp_path / "n.onnx", init=0, precision="int8", labels=[0, 1])
     assert caught.value.code == "N465"
     assert [p.name for p in tmp_path.iterdir()] == ["net.cnn"]
+
+
+@pytest.mark.parametrize("opset", [17, 26])
+def test_the_oldest_and_the_newest_opset_answer_as_the_default_does(tmp_path: Path, opset: int) -> None:
+    graph, weights, given = digits()
+    build(graph, weights, tmp_path / "other.onnx", precision=Wanted("int8", given), opset=opset)
+    usual = built(tmp_path, graph, weights, given)
+    assert onnx.load_model_from_string((tmp_path / "other.onnx").read_bytes()).opset_import[0].version == opset
+    image = np.random.default_rng(1).standard_normal((5, 1, 28, 28)).astype(np.float32)
+    ours, theirs = (netc_runtime.load(path).predict(image) for path in (tmp_path / "other.onnx", usual))
+    assert ours.keys() == theirs.keys()
+    for name, answer in ours.items():
+        assert np.allclose(answer, theirs[name], atol=1e-3 * np.abs(theirs[name]).max())

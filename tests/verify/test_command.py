@@ -478,3 +478,33 @@ def test_options_without_a_meaning_are_refused(netc: Command, here: Path) -> Non
     assert netc("verify", "small.onnx", "small.onnx", "--net", "small.cnn") == 2
     assert "--net names the net of weights" in netc.err
     assert netc("verify", "small.pt", "small.onnx", "--at", "H") == 2
+
+
+def renamed(here: Path) -> None:
+    """Weights under names of their own, and the map from the net's."""
+    theirs = {f"net/{name}": tensor for name, tensor in torch.load("small.pt", weights_only=True).items()}
+    torch.save(theirs, here / "theirs.pt")
+    rows = "".join(f'"{name.removeprefix("net/")}" = "{name}"\n' for name in theirs)
+    (here / "map.toml").write_text(f"schema = 1\n\n[tensors]\n{rows}")
+
+
+def test_weights_under_other_names_are_compared_by_a_map(here: Path, netc: Command) -> None:
+    renamed(here)
+    assert netc("verify", "small.cnn=theirs.pt", "small.onnx") == 1
+    assert "netc weights map" in netc.err
+    assert netc("verify", "small.cnn=theirs.pt", "small.onnx", "--map", "map.toml") == 0
+    assert netc("verify", "small.onnx", "theirs.pt", "--map", "map.toml", "--net", "small.cnn") == 0
+
+
+@pytest.mark.parametrize(
+    ("sides", "words"),
+    [
+        (["small.cnn=theirs.pt", "small.pt"], "--map is for the weights of one side"),
+        (["small.onnx", "small.onnx"], "--map is for the weights of one side"),
+        (["small.onnx"], "--map is for two sides"),
+    ],
+)
+def test_a_map_that_would_be_ignored_is_refused(here: Path, netc: Command, sides: list[str], words: str) -> None:
+    renamed(here)
+    assert netc("verify", *sides, "--map", "map.toml") == 2
+    assert words in netc.err
