@@ -75,7 +75,8 @@ def package_finding(
     except Exception as error:  # whatever a broken package raises is the finding
         again = f"{_PIP} --force-reinstall --no-deps {package.name}"
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return Finding(package.name, "fail", f"{found} does not import: {reason}", again)
+        status = "fail" if package.optional is None else "warn"  # the runtime does without it
+        return Finding(package.name, status, f"{found} does not import: {reason}", again)
     return Finding(package.name, "ok", found)
 
 
