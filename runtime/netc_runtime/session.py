@@ -147,7 +147,8 @@ class Model:
     def stream_images(self, sources: image.Source | Iterable[image.Source], top: int = 5) -> Iterator[ImageResult]:
         """Answer pictures in order, as `predict_images` does; a picture at fault is a result that says so.
 
-        Neighbours of one final size share a batch.
+        Neighbours of one final size share a batch; while it runs, as many threads as the model has decode the next, and
+        with one thread nothing is done at once.
 
         Raises: ModelFault R112 when the model takes no picture; EnvironmentFault R404 on a `top` below 1.
         """
@@ -159,6 +160,7 @@ class Model:
             prepare=lambda source: self._prepare(source, tensor, recipe),
             run=lambda batch: self.decode(self.predict({tensor.name: batch}), top),
             most=1 if self._rows is None else self.max_batch,
+            workers=self._threads,
         )
 
     def check(self) -> Check:
