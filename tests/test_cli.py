@@ -128,7 +128,7 @@ def test_help_names_every_command_and_option(run_netc: Netc) -> None:
         ("fmt", ["SPEC", "--check", "--diff", "--stdin-name"]),
         ("ops", ["KIND", "--json"]),
         ("explain", ["CODE | SPEC[:NET]", "LABEL", "--json"]),
-        ("predict", ["MODEL", "IMAGE", "--top", "--device"]),
+        ("predict", ["MODEL", "INPUT", "--files-from", "--top", "--device"]),
     ],
 )
 def test_help_of_a_command_names_its_defaults(
@@ -213,7 +213,7 @@ def test_without_a_command_the_help_is_shown(run_netc: Netc) -> None:
         (["train", "tiny.cnn", "--data", "sample", "--batch", "0"], "--batch"),
         (["train", "tiny.cnn", "--data", "sample", "--seed", "-1"], "--seed"),
         (["train", "tiny.cnn", "--data", "sample", "-o", "tiny.cnn"], "tiny.cnn is read here"),
-        (["predict"], "the following arguments are required: MODEL, IMAGE"),
+        (["predict"], "the following arguments are required: MODEL"),
         (["predict", "a.onnx", "a.png", "--top", "0"], "is not a whole number from 1"),
     ],
 )

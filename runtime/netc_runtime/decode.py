@@ -1,6 +1,6 @@
 """Logits to labels: softmax, sigmoid and argmax over axis 1, example by example; or what a graph made of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,7 +32,8 @@ class Decoded:
     - sigmoid: `values` are the probabilities, `labels` those that reach the threshold, of a map by the share of
       positions where they do;
     - argmax: `values` are the class indices, `labels` the class, of a map every class there is by its share;
-    - none: `values` are the output's own, `labels` is empty.
+    - none: `values` are the output's own; where the manifest names each of them, `labels` are the names in its order,
+      with the value as score.
 
     Probabilities are computed in float64; `values` keeps them in float32. Labels stand from the highest score down, of
     equal ones the lower index first.
@@ -46,9 +47,17 @@ class Decoded:
 
 
 def decode_output(
-    where: str, output: Output, values: Array, top: int = 5, *, decoded: bool = False
+    where: str,
+    output: Output,
+    values: Array,
+    top: int = 5,
+    *,
+    threshold: float | None = None,
+    decoded: bool = False,
 ) -> tuple[Decoded, ...]:
     """Decode a batch of logits as the manifest says; `top` bounds softmax's labels.
+
+    `threshold` stands in for the one that the manifest records, and softmax's labels below it are left out as well.
 
     With `decoded`, the graph has done so: `values` are probabilities, or argmax's class indices, and only the labels
     are looked up.
@@ -69,7 +78,7 @@ def decode_output(
         )
     if decoded and output.decode == "argmax":
         _check_indices(where, output, values)
-    return tuple(_example(output, each, top, decoded) for each in values)
+    return tuple(_example(output, each, top, threshold, decoded) for each in values)
 
 
 def check_top(top: int) -> None:
@@ -79,6 +88,15 @@ def check_top(top: int) -> None:
     """
     if top < 1:
         raise EnvironmentFault("R404", f"top is {top}, expected at least 1", "ask for one label or more")
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Refuse a threshold that no probability can be held to.
+
+    Raises: EnvironmentFault R404.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise EnvironmentFault("R404", f"threshold is {threshold}, expected 0 to 1", "it is a probability")
 
 
 def softmax(logits: Array) -> npt.NDArray[np.float64]:
@@ -111,19 +129,20 @@ def _check_indices(where: str, output: Output, indices: Array) -> None:
         )
 
 
-def _example(output: Output, values: Array, top: int, decoded: bool) -> Decoded:
+def _example(output: Output, values: Array, top: int, threshold: float | None, decoded: bool) -> Decoded:
     if output.decode == "none":
-        return Decoded("none", (), values)
+        named = output.labels is not None and values.shape == (len(output.labels),)
+        return Decoded("none", tuple(_labels(output, values, range(len(values)))) if named else (), values)
     if output.decode == "argmax":
         return _argmax(output, values, decoded)
     if output.decode == "softmax":
         probabilities = values.astype(np.float64) if decoded else softmax(values)
         scores = _over_positions(probabilities)
-        return Decoded(
-            "softmax", tuple(_labels(output, scores, _descending(scores)[:top])), probabilities.astype(np.float32)
-        )
+        likeliest = [each for each in _descending(scores)[:top] if threshold is None or scores[each] >= threshold]
+        return Decoded("softmax", tuple(_labels(output, scores, likeliest)), probabilities.astype(np.float32))
     probabilities = values.astype(np.float64) if decoded else sigmoid(values)
-    threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
     shares = _over_positions(probabilities >= threshold)
     scores = probabilities if probabilities.ndim == 1 else shares
     chosen = [index for index in _descending(scores) if shares[index] > 0]
@@ -148,6 +167,6 @@ def _descending(scores: Array) -> list[int]:
     return [int(index) for index in np.argsort(-scores, kind="stable")]
 
 
-def _labels(output: Output, scores: Array, chosen: list[int]) -> Iterator[Label]:
+def _labels(output: Output, scores: Array, chosen: Iterable[int]) -> Iterator[Label]:
     for index in chosen:
         yield Label(index, str(index) if output.labels is None else output.labels[index], float(scores[index]))

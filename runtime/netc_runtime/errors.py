@@ -34,6 +34,7 @@ CODES: dict[str, Kind] = {
     "R208": Kind("the model fails on this input", 1),
     "R209": Kind("too many rows for a model that cannot be split", 1),
     "R210": Kind("these are not this model's outputs", 1),
+    "R211": Kind("the file of arrays cannot be read", 1),
     "R301": Kind("the image cannot be opened", 1),
     "R302": Kind("the image is empty", 1),
     "R303": Kind("the file is not an image of a known format", 1),

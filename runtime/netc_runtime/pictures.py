@@ -52,12 +52,15 @@ def answer(
             names, waiting = [], []
             yield ImageResult(name, fault=picture)
             continue
-        full = len(waiting) == most or (len(waiting) + 1) * picture.nbytes > MAX_PENDING
+        full = (len(waiting) + 1) * picture.nbytes > MAX_PENDING
         if waiting and (full or waiting[0].shape != picture.shape):
             yield from _batch(names, waiting, run)
             names, waiting = [], []
         names.append(name)
         waiting.append(picture)
+        if len(waiting) == most:  # the next source may be long in coming
+            yield from _batch(names, waiting, run)
+            names, waiting = [], []
     yield from _batch(names, waiting, run)
 
 
@@ -73,8 +76,9 @@ def _prepared(
             return fault
 
     coming = iter(sources)
-    first = list(islice(coming, 2))
-    if workers == 1 or len(first) < 2:  # a thread for one picture would only cost its start
+    # A thread for one picture would only cost its start.
+    first = list(islice(coming, 2 if workers > 1 else 0))
+    if len(first) < 2:
         for source in chain(first, coming):
             yield image.named(source), attempt(source)
         return

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from netc_runtime import contract, engine, golden, image, model_io, providers
-from netc_runtime.decode import Decoded, check_top, decode_output
+from netc_runtime.decode import Decoded, check_threshold, check_top, decode_output
 from netc_runtime.errors import EnvironmentFault, ModelFault, RequestFault
 from netc_runtime.manifest import ImageRecipe, Input, Manifest, Output
 from netc_runtime.pictures import ImageResult, answer
@@ -110,9 +110,12 @@ class Model:
             return self._run_whole(feed)
         return run_rows(self.name, self._run, feed, sizes[self._rows], self.max_batch)
 
-    def decode(self, outputs: Mapping[str, Array], top: int = 5) -> dict[str, tuple[Decoded, ...]]:
+    def decode(
+        self, outputs: Mapping[str, Array], top: int = 5, threshold: float | None = None
+    ) -> dict[str, tuple[Decoded, ...]]:
         """Decode what `predict` returned as the manifest says, one result an example; `top` bounds softmax's labels.
 
+        `threshold` is the least probability of a label, in place of the one that the manifest records for sigmoid.
         Where the graph holds the softmax, sigmoid or argmax itself, it is not done a second time.
 
         Raises: RequestFault R210 when these are not the model's outputs.
@@ -127,38 +130,46 @@ class Model:
                 "decode what predict returned",
             )
         return {
-            output.name: decode_output(self.name, output, outputs[output.name], top, decoded=decoded)
+            output.name: decode_output(
+                self.name, output, outputs[output.name], top, threshold=threshold, decoded=decoded
+            )
             for output in self.outputs
             if output.name in outputs
         }
 
-    def predict_images(self, sources: image.Source | Iterable[image.Source], top: int = 5) -> list[ImageResult]:
+    def predict_images(
+        self, sources: image.Source | Iterable[image.Source], top: int = 5, threshold: float | None = None
+    ) -> list[ImageResult]:
         """Read pictures from paths, bytes or Pillow images by the recorded recipe, and decode what the model says.
 
         Raises: the fault of the first picture that cannot be answered, and what `stream_images` raises.
         """
         results: list[ImageResult] = []
-        for result in self.stream_images(sources, top):
+        for result in self.stream_images(sources, top, threshold):
             if result.fault is not None:
                 raise result.fault
             results.append(result)
         return results
 
-    def stream_images(self, sources: image.Source | Iterable[image.Source], top: int = 5) -> Iterator[ImageResult]:
+    def stream_images(
+        self, sources: image.Source | Iterable[image.Source], top: int = 5, threshold: float | None = None
+    ) -> Iterator[ImageResult]:
         """Answer pictures in order, as `predict_images` does; a picture at fault is a result that says so.
 
         Neighbours of one final size share a batch; while it runs, as many threads as the model has decode the next, and
         with one thread nothing is done at once.
 
-        Raises: ModelFault R112 when the model takes no picture; EnvironmentFault R404 on a `top` below 1.
+        Raises: ModelFault R112 when the model takes no picture; EnvironmentFault R404 on a `top` below 1 or a
+        `threshold` beyond 0 to 1.
         """
         tensor, recipe = self._picture_input()
         check_top(top)
+        check_threshold(threshold)
         one = isinstance(sources, str | bytes | os.PathLike | Image.Image)
         return answer(
             cast("Iterable[image.Source]", [sources] if one else sources),
             prepare=lambda source: self._prepare(source, tensor, recipe),
-            run=lambda batch: self.decode(self.predict({tensor.name: batch}), top),
+            run=lambda batch: self.decode(self.predict({tensor.name: batch}), top, threshold),
             most=1 if self._rows is None else self.max_batch,
             workers=self._threads,
         )

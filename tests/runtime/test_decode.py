@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netc_runtime.decode import Decoded, decode_output, sigmoid, softmax
+from netc_runtime.decode import Decoded, check_threshold, decode_output, sigmoid, softmax
 from netc_runtime.errors import RuntimeFault
 from netc_runtime.manifest import Output
 
@@ -101,9 +101,38 @@ def test_argmax_of_a_map_gives_the_mask_and_the_share_of_each_label() -> None:
 
 
 def test_none_gives_the_values_themselves() -> None:
-    decoded = decode([1, 2, 3], "none")
+    decoded = decode([1, 2, 3], "none", labels=None)
     assert decoded.values.tolist() == [1, 2, 3]
     assert decoded.labels == ()
+
+
+def test_none_names_its_values_where_the_manifest_does() -> None:
+    assert named(decode([-1, 3, 2], "none")) == [("cat", -1), ("dog", 3), ("owl", 2)]
+    assert decode([[1], [2], [3]], "none").labels == ()  # a map has more values than names
+
+
+def given_threshold(logits: Any, word: Any, threshold: float, recorded: float | None = None) -> list[str]:
+    output = Output("out", "f32", ("N", 3), LABELS, word, recorded)
+    (decoded,) = decode_output("m.onnx", output, np.asarray([logits], np.float32), threshold=threshold)
+    return [label.name for label in decoded.labels]
+
+
+def test_a_threshold_stands_in_for_the_recorded_one_and_cuts_softmax_too() -> None:
+    logits = np.log([0.8 / 0.2, 0.3 / 0.7, 1.0])  # sigmoid: 0.8, 0.3, 0.5
+    assert given_threshold(logits, "sigmoid", 0.6, recorded=0.1) == ["cat"]
+    assert given_threshold(logits, "sigmoid", 0.0, recorded=0.9) == ["cat", "owl", "dog"]
+    assert given_threshold(np.log([1, 6, 3]), "softmax", 0.25) == ["dog", "owl"]
+    assert given_threshold(np.log([1, 6, 3]), "softmax", 0.7) == []
+    assert given_threshold([1, 3, 2], "argmax", 1.0) == ["dog"]
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_is_a_probability(threshold: float) -> None:
+    check_threshold(None)
+    check_threshold(1.0)
+    with pytest.raises(RuntimeFault) as caught:
+        check_threshold(threshold)
+    assert caught.value.code == "R404"
 
 
 def test_a_nan_is_no_winner_and_reaches_no_threshold() -> None:

@@ -97,7 +97,7 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
             raise EnvironmentFault("R404", f"{name} is of an open loop", f"give {other} as well")
     from netc_runtime.benchmark.load import Load
     from netc_runtime.benchmark.run import Plan
-    from netc_runtime.cli.predict import images
+    from netc_runtime.cli.sources import images
 
     seconds: float | None = arguments.seconds
     shapes: list[dict[str, int]] = arguments.shape or []

@@ -18,10 +18,15 @@ def print_text(text: str) -> None:
 
     Raises: EnvironmentFault R405 where it cannot be written; BrokenPipeError where nobody reads it.
     """
+    write_text(text + "\n" if text else "")
+
+
+def write_text(text: str) -> None:
+    """Write a part of the result, without an end of line of its own; raises as `print_text` does."""
     if sys.stdout is None:  # the process was started with it closed
         raise EnvironmentFault("R405", "standard output is closed", "open it, or redirect it to a file")
     try:
-        print(_encodable(text, sys.stdout), end="\n" if text else "", flush=True)
+        print(_encodable(text, sys.stdout), end="", flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
