@@ -31,6 +31,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One worker a core already: a thread pool in each would only take turns. Read when torch is first imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test leaves anything in the folder of whoever runs it.
+os.environ["NETC_CACHE_DIR"] = "off"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the files of tests/golden/ anew")

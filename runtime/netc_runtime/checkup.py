@@ -12,13 +12,13 @@ from netc_runtime.table import aligned
 Json: TypeAlias = dict[str, Any]
 
 
-def check_model(path: str, device: str = "auto", *, threads: int | None = None) -> Json:
+def check_model(path: str, device: str = "auto", *, threads: int | None = None, cache: bool = True) -> Json:
     """Load a model, run its golden example where it has one, and give what there is to know as JSON values.
 
     Raises: what `session.load` raises; ModelFault R111 where the golden example does not reproduce.
     """
     before = memory.held()
-    model = session.load(path, device, threads=threads)
+    model = session.load(path, device, threads=threads, cache=cache)
     loaded = memory.held()
     check = model.check()
     after = memory.held()
@@ -71,6 +71,7 @@ def check_table(values: Mapping[str, Any]) -> str:
         *(("requires", each) for each in _requirements(values["manifest"])),
         ("device", f"{values['device']}, {values['threads']} thread(s)"),
         ("providers", ", ".join(values["providers"])),
+        ("session", "from the session cache" if values["cached"] else "optimised as it was opened"),
         ("nodes", ", ".join(f"{count} on {name}" for name, count in sorted(values["nodes"].items()))),
         ("memory", _memory(values["memory"])),
         ("onnxruntime", values["onnxruntime"]),

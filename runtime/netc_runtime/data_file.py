@@ -23,8 +23,8 @@ def stated(entry: bytes) -> str | None:
     return rest[2 if long else 1 :].decode(errors="replace")
 
 
-def check_data(model: Path, text: str) -> None:
-    """Check that the file which a model's metadata names is there.
+def check_data(model: Path, text: str) -> Path:
+    """Check that the file which a model's metadata names is there, and give its path.
 
     It lies in the model's own folder: a name that leads elsewhere is refused.
 
@@ -48,3 +48,4 @@ def check_data(model: Path, text: str) -> None:
         raise ModelFault(
             "R114", f"{model} needs its weights, {path} of {size} bytes: it is {found}", "copy or download it again"
         )
+    return path

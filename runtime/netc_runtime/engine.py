@@ -70,18 +70,42 @@ def available() -> list[str]:
     return list(_ort.get_available_providers())
 
 
-def open_session(path: Path, wanted: Sequence[providers.Provider], threads: int) -> Session:
+# What is said to every session.
+CONFIG = {
+    # On an x86 without VNNI products of 8 bits would overflow in pairs: int8 is computed another way there.
+    "session.x64quantprecision": "1",
+    "session.record_ep_graph_assignment_info": "1",
+}
+_KEEP_WEIGHTS = "session.optimized_model_external_initializers"
+
+
+def open_session(
+    path: Path,
+    wanted: Sequence[providers.Provider],
+    threads: int,
+    *,
+    keep: tuple[Path, str] | None = None,
+    optimised: bool = False,
+) -> Session:
     """Load a model on the first of the providers that works.
+
+    With `keep` the optimised model is written to this path, its weights to a file of this name beside it; `optimised`
+    says that the model is such a one.
 
     Raises: ModelFault R107 when ONNX Runtime refuses the file.
     """
     options = _ort.SessionOptions()
+    if optimised:
+        options.graph_optimization_level = _ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if keep is not None:
+        options.optimized_model_filepath = str(keep[0])
+        options.add_session_config_entry(f"{_KEEP_WEIGHTS}_file_name", keep[1])
+        options.add_session_config_entry(f"{_KEEP_WEIGHTS}_min_size_in_bytes", "1024")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # warnings about the graph are the compiler's business, not the operator's
-    # On an x86 without VNNI products of 8 bits would overflow in pairs: int8 is computed another way there.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for name, value in CONFIG.items():
+        options.add_session_config_entry(name, value)
     if any(name == providers.CUDA for name, _ in wanted):
         # It prints what it cannot load, and standard output is the caller's.
         with contextlib.redirect_stdout(sys.stderr):

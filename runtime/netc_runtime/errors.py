@@ -50,6 +50,7 @@ CODES: dict[str, Kind] = {
     "R404": Kind("a setting has no such value", 2),
     "R405": Kind("the result cannot be written", 3),
     "R406": Kind("a package that the runtime needs is not installed, or broken", 3),
+    "R407": Kind("the folder of the session cache cannot be read", 3),
 }
 
 

@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from netc_runtime import data_file
 from netc_runtime.engine import Node, Session
@@ -27,8 +27,20 @@ _TYPES = {
 _GRAPH, _OPSETS, _METADATA = 7, 8, 14  # fields of onnx.ModelProto
 
 
-def check_file(path: Path) -> int:
-    """Check that a file can be an ONNX model and give its size in bytes; only the outermost fields are read.
+class ModelFiles(NamedTuple):
+    """A model's files: itself, then what holds its weights where that is another one."""
+
+    paths: tuple[Path, ...]
+    model_bytes: int
+
+    @property
+    def all_bytes(self) -> int:
+        """What all of them take. Raises: OSError."""
+        return self.model_bytes + sum(path.stat().st_size for path in self.paths[1:])
+
+
+def check_file(path: Path) -> ModelFiles:
+    """Check that a file can be an ONNX model; only the outermost fields are read.
 
     Raises: ModelFault, R101 cannot be opened, R102 not a regular file, R103 empty, R104 a git-LFS pointer, R105 another
     format, R106 truncated or not ONNX, R114 its weights are not beside it; ManifestError R108.
@@ -46,9 +58,7 @@ def check_file(path: Path) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelFault("R101", f"{path} cannot be opened: {reason}", "check the path and its permissions") from error
-    if data is not None:
-        data_file.check_data(path, data)
-    return status.st_size
+    return ModelFiles((path, *([data_file.check_data(path, data)] if data is not None else [])), status.st_size)
 
 
 def read_manifest(path: Path, session: Session) -> Manifest | None:

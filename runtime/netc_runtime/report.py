@@ -28,6 +28,8 @@ class Report:
     onnxruntime: str
     device: str
     providers: tuple[str, ...]
+    cached: bool
+    """Whether the session came from the session cache; its nodes are then the optimised graph's."""
     nodes: dict[str, int]
     threads: int
     max_batch: int

@@ -12,6 +12,7 @@ from netc_runtime import contract, engine, golden, image, model_io, providers
 from netc_runtime.decode import Decoded, check_threshold, check_top, decode_output
 from netc_runtime.errors import EnvironmentFault, ModelFault, RequestFault
 from netc_runtime.manifest import ImageRecipe, Input, Manifest, Output
+from netc_runtime.opening import Opened, open_cpu
 from netc_runtime.pictures import ImageResult, answer
 from netc_runtime.report import Check, Report
 from netc_runtime.rows import row_symbol, run_rows
@@ -27,11 +28,14 @@ def load(
     strict: bool = True,
     max_batch: int = 64,
     threads: int | None = None,
+    cache: bool = True,
 ) -> "Model":
     """Load an ONNX model, with netc's manifest or without.
 
     `device` is auto, cpu, cuda, cuda:N or tensorrt; a device that is named and not obtained is an error, or with
     `strict=False` the CPU and a note in the report. `threads` defaults to the processors that this process may use.
+    On the CPU a session comes from the session cache where it is there, and is kept there where not, but for
+    `cache=False`; see `netc_runtime.cache`.
 
     Raises: ModelFault R101 to R110 and R112, EnvironmentFault R401 to R404.
     """
@@ -40,7 +44,7 @@ def load(
         if value is not None and value < 1:
             raise EnvironmentFault("R404", f"{name} is {value}, expected at least 1", f"leave {name} out, or give more")
     file = Path(path)
-    size_bytes = model_io.check_file(file)
+    files = model_io.check_file(file)
     threads = providers.usable_threads() if threads is None else threads
     notes: list[str] = []
     if wanted.kind != "cpu":
@@ -48,12 +52,25 @@ def load(
         if problem is not None:
             notes.append(_falls_back(wanted, problem, strict))
             wanted = providers.Device("cpu")
-    session = engine.open_session(file, wanted.providers, threads)
+    if wanted.kind == "cpu":
+        opened = open_cpu(files.paths, files.all_bytes, threads, cache=cache)
+    else:
+        opened = Opened(engine.open_session(file, wanted.providers, threads), cached=False)
+    session, notes = opened.session, [*notes, *opened.notes]
     used = session.get_providers()
     if wanted.needed not in used:
         # ONNX Runtime has logged the library that it lacks, and gone on without the provider.
         notes.append(_falls_back(wanted, f"ONNX Runtime gives {', '.join(used)}", strict))
-    return Model(file, session, wanted, max_batch=max_batch, threads=threads, size_bytes=size_bytes, notes=tuple(notes))
+    return Model(
+        file,
+        session,
+        wanted,
+        max_batch=max_batch,
+        threads=threads,
+        size_bytes=files.model_bytes,
+        cached=opened.cached,
+        notes=tuple(notes),
+    )
 
 
 def _falls_back(device: providers.Device, reason: str, strict: bool) -> str:
@@ -74,6 +91,7 @@ class Model:
         max_batch: int,
         threads: int,
         size_bytes: int,
+        cached: bool,
         notes: tuple[str, ...],
     ) -> None:
         self.path = path
@@ -90,6 +108,7 @@ class Model:
         self._device = device
         self._threads = threads
         self._size_bytes = size_bytes
+        self._cached = cached
         self._notes = notes
         self._rows = row_symbol(self.inputs, self.outputs)
 
@@ -204,6 +223,7 @@ class Model:
             onnxruntime=engine.version(),
             device=on.get(used[0], used[0]),
             providers=tuple(used),
+            cached=self._cached,
             nodes=engine.nodes_by_provider(self._session),
             threads=self._threads,
             max_batch=self.max_batch,

@@ -70,7 +70,7 @@ def test_absence_a_folder_and_a_pipe_are_told_apart(tmp_path: Path) -> None:
 
 def test_every_cut_through_a_model_is_seen_with_both_sizes(digits: Path) -> None:
     whole = digits.read_bytes()
-    assert check_file(digits) == len(whole)
+    assert check_file(digits) == ((digits,), len(whole))
     for size in range(1, len(whole), 7):
         digits.write_bytes(whole[:size])
         with pytest.raises(ModelFault) as caught:

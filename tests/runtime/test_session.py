@@ -526,6 +526,7 @@ def test_the_report_says_what_runs_where(digits: Path) -> None:
         "onnxruntime": engine.version(),
         "device": "cpu",
         "providers": ("CPUExecutionProvider",),
+        "cached": False,
         "nodes": {"CPUExecutionProvider": 2},
         "threads": 1,
         "max_batch": 7,

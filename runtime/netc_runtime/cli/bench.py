@@ -56,6 +56,7 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
     parser.add_argument("--bare", action="store_true", help="compare with a bare ONNX Runtime loop, in turns")
     options.add_device(parser)
     options.add_threads(parser)
+    options.add_cache(parser)
     options.add_format(parser)
 
 

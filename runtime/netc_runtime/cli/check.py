@@ -15,13 +15,14 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
     parser.add_argument("model", metavar="MODEL", help="an .onnx file")
     options.add_device(parser)
     options.add_threads(parser)
+    options.add_cache(parser)
     options.add_format(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from netc_runtime.checkup import check_model, check_table
 
-    values = check_model(arguments.model, arguments.device, threads=arguments.threads)
+    values = check_model(arguments.model, arguments.device, threads=arguments.threads, cache=arguments.cache)
     if arguments.format == "json":
         output.print_json(values)
     else:

@@ -20,6 +20,11 @@ def add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", metavar="N", type=positive, help="processor threads (all this process may use)")
 
 
+def add_cache(command: argparse.ArgumentParser) -> None:
+    """Add the option that leaves the session cache alone."""
+    command.add_argument("--no-cache", dest="cache", action="store_false", help="do without the session cache")
+
+
 def add_format(command: argparse.ArgumentParser) -> None:
     """Add the options that say how the result is written."""
     form = command.add_mutually_exclusive_group()
@@ -50,7 +55,9 @@ def load_model(arguments: argparse.Namespace, *, max_batch: int = 64) -> "Model"
     from netc_runtime.session import load
 
     hush_pillow()
-    return load(arguments.model, arguments.device, threads=arguments.threads, max_batch=max_batch)
+    return load(
+        arguments.model, arguments.device, threads=arguments.threads, max_batch=max_batch, cache=arguments.cache
+    )
 
 
 def hush_pillow() -> None:

@@ -51,6 +51,7 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
     parser.add_argument("--force", action="store_true", help="write over files that are there")
     options.add_device(parser)
     options.add_threads(parser)
+    options.add_cache(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--format", choices=stream.FORMATS, help="of the result (text); ndjson is an object a line")
     form.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")

@@ -23,4 +23,5 @@ def examine(device: Device) -> list[Finding]:
         limits.processor_finding(),
         limits.threads_finding(),
         limits.memory_finding(),
+        limits.cache_finding(),
     ]

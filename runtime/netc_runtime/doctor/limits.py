@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from netc_runtime.cache.place import environment_place, unsafe
 from netc_runtime.doctor.finding import Finding
+from netc_runtime.errors import EnvironmentFault
 from netc_runtime.providers import usable_threads
 
 LITTLE_BYTES = 2**29  # a session of ResNet-50 takes about 300 MB
@@ -62,6 +64,25 @@ def memory_finding(root: Path = Path("/"), address_space_bytes: int | None = Non
         help = "end other processes" if who == "the machine" else "give the container more (docker run --memory)"
         return Finding("memory", "warn", f"{found}: models may not load", help)
     return Finding("memory", "ok", found)
+
+
+def cache_finding() -> Finding:
+    """Say where the session cache is, and whether it may be used."""
+    try:
+        place = environment_place()
+    except EnvironmentFault as fault:
+        return Finding("cache", "warn", fault.message, fault.help)
+    if place is None:
+        return Finding("cache", "absent", "no session cache: each start optimises its model anew")
+    folder, most = place
+    try:
+        reason = unsafe(folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is not None:
+        help = "name another folder with NETC_CACHE_DIR, or switch it off with NETC_CACHE_DIR=off"
+        return Finding("cache", "warn", f"{folder} is not used: {reason}", help)
+    return Finding("cache", "ok", f"{folder}, at most {most / 2**30:.1f} GiB")
 
 
 def _available_bytes(root: Path) -> int | None:
