@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from netc_runtime import memory, session
+from netc_runtime import memory, model_io, session
+from netc_runtime.dry_load import DryLimits, dry_load
 from netc_runtime.manifest import ImageRecipe, Manifest
 from netc_runtime.report import Check
 from netc_runtime.table import aligned
@@ -12,11 +14,17 @@ from netc_runtime.table import aligned
 Json: TypeAlias = dict[str, Any]
 
 
-def check_model(path: str, device: str = "auto", *, threads: int | None = None, cache: bool = True) -> Json:
+def check_model(
+    path: str, device: str = "auto", *, threads: int | None = None, cache: bool = True, limits: DryLimits | None = None
+) -> Json:
     """Load a model, run its golden example where it has one, and give what there is to know as JSON values.
 
-    Raises: what `session.load` raises; ModelFault R111 where the golden example does not reproduce.
+    First it is loaded and run in a process of its own, under the limits.
+
+    Raises: what `dry_load` and `session.load` raise; ModelFault R111 where the golden example does not reproduce.
     """
+    files = model_io.check_file(Path(path))
+    dry = dry_load(path, limits)
     before = memory.held()
     model = session.load(path, device, threads=threads, cache=cache)
     loaded = memory.held()
@@ -24,6 +32,8 @@ def check_model(path: str, device: str = "auto", *, threads: int | None = None, 
     after = memory.held()
     return {
         **model.report().to_dict(),
+        "data_files": [str(each) for each in files.paths[1:]],
+        "dry_load": asdict(dry),
         "golden": _golden(check),
         "memory": {
             "before_bytes": before.now_bytes,
@@ -72,6 +82,8 @@ def check_table(values: Mapping[str, Any]) -> str:
         ("device", f"{values['device']}, {values['threads']} thread(s)"),
         ("providers", ", ".join(values["providers"])),
         ("session", "from the session cache" if values["cached"] else "optimised as it was opened"),
+        *(("weights", each) for each in values["data_files"]),
+        ("dry load", _dry(values["dry_load"])),
         ("nodes", ", ".join(f"{count} on {name}" for name, count in sorted(values["nodes"].items()))),
         ("memory", _memory(values["memory"])),
         ("onnxruntime", values["onnxruntime"]),
@@ -82,6 +94,12 @@ def check_table(values: Mapping[str, Any]) -> str:
         *(("note", each) for each in values["notes"]),
     ]
     return aligned([list(line) for line in lines])
+
+
+def _dry(told: Mapping[str, Any]) -> str:
+    peak = "" if told["peak_bytes"] is None else f", at most {size(told['peak_bytes'])}"
+    bound = "" if told["bounded"] else ", memory unbounded on this system"
+    return ("loaded and ran" if told["ran"] else "loaded; its sizes are not known, so it did not run") + peak + bound
 
 
 def size(count: int) -> str:

@@ -103,7 +103,7 @@ def open_session(
         options.add_session_config_entry(f"{_KEEP_WEIGHTS}_min_size_in_bytes", "1024")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # warnings about the graph are the compiler's business, not the operator's
+    options.log_severity_level = 4  # what it says before it raises is in what it raises
     for name, value in CONFIG.items():
         options.add_session_config_entry(name, value)
     if any(name == providers.CUDA for name, _ in wanted):
@@ -151,5 +151,6 @@ _OPSET = "export it again; netc writes opset 20 and IR version 10 by default"
 
 def _reason(error: Exception) -> str:
     """Give ONNX Runtime's words without its C++ file names and signatures."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
-    return re.sub(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])", "", text)
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    text = re.sub(r"/\S+\.(?:cc|h):\d+ [\w:~]+\(.*?\) (?=\w)", "", text)
+    return re.sub(r"\b\w+\.(?:cc|h):\d+ \w+ ", "", text)

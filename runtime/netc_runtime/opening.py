@@ -8,6 +8,7 @@ from netc_runtime import engine, providers
 from netc_runtime.cache import Store, environment_place
 from netc_runtime.cache.key import machine_key
 from netc_runtime.errors import ModelFault
+from netc_runtime.external import check_external
 
 LEAST_BYTES = 1 << 20  # of a model that is kept: a smaller one is open in a few milliseconds
 
@@ -25,10 +26,11 @@ def open_cpu(files: Sequence[Path], size_bytes: int, threads: int, *, cache: boo
 
     With `cache` the session cache is used where the environment allows it.
 
-    Raises: ModelFault R107 as `engine.open_session` does; EnvironmentFault R404 as `environment_place` does.
+    Raises: as `engine.open_session`, `check_external` and `environment_place` do.
     """
     place = environment_place() if cache else None
     if place is None or size_bytes < LEAST_BYTES or size_bytes > place[1]:
+        check_external(files[0])
         return Opened(engine.open_session(files[0], _CPU, threads), cached=False)
     store = Store(*place, machine_key(engine.version(), engine.CONFIG))
     name, found = store.find(files)
@@ -38,6 +40,8 @@ def open_cpu(files: Sequence[Path], size_bytes: int, threads: int, *, cache: boo
         except ModelFault:
             store.discard(name)  # another process took it out just now, or it is damaged: it is made anew
     session: engine.Session | None = None
+    if name is None or len(files) > 1:
+        check_external(files[0])  # of a lone file that has a name, hashing it showed that it names no other
     if name is not None:
 
         def write(path: Path, weights: str) -> engine.Session:

@@ -10,7 +10,9 @@ from PIL import Image
 
 from netc_runtime import contract, engine, golden, image, model_io, providers
 from netc_runtime.decode import Decoded, check_threshold, check_top, decode_output
+from netc_runtime.dry_load import dry_load
 from netc_runtime.errors import EnvironmentFault, ModelFault, RequestFault
+from netc_runtime.external import check_external
 from netc_runtime.manifest import ImageRecipe, Input, Manifest, Output
 from netc_runtime.opening import Opened, open_cpu
 from netc_runtime.pictures import ImageResult, answer
@@ -29,15 +31,17 @@ def load(
     max_batch: int = 64,
     threads: int | None = None,
     cache: bool = True,
+    dry: bool = False,
 ) -> "Model":
     """Load an ONNX model, with netc's manifest or without.
 
     `device` is auto, cpu, cuda, cuda:N or tensorrt; a device that is named and not obtained is an error, or with
     `strict=False` the CPU and a note in the report. `threads` defaults to the processors that this process may use.
     On the CPU a session comes from the session cache where it is there, and is kept there where not, but for
-    `cache=False`; see `netc_runtime.cache`.
+    `cache=False`; see `netc_runtime.cache`. With `dry` the model is first loaded and run in a process of its own, under
+    limits, as `netc_runtime.dry_load` says: for files of strangers.
 
-    Raises: ModelFault R101 to R110 and R112, EnvironmentFault R401 to R404.
+    Raises: ModelFault R101 to R110, R112 and R114 to R118, EnvironmentFault R401 to R404.
     """
     wanted = providers.parse_device(device)
     for name, value in (("max_batch", max_batch), ("threads", threads)):
@@ -45,6 +49,8 @@ def load(
             raise EnvironmentFault("R404", f"{name} is {value}, expected at least 1", f"leave {name} out, or give more")
     file = Path(path)
     files = model_io.check_file(file)
+    if dry:
+        dry_load(file)
     threads = providers.usable_threads() if threads is None else threads
     notes: list[str] = []
     if wanted.kind != "cpu":
@@ -55,6 +61,7 @@ def load(
     if wanted.kind == "cpu":
         opened = open_cpu(files.paths, files.all_bytes, threads, cache=cache)
     else:
+        check_external(file)
         opened = Opened(engine.open_session(file, wanted.providers, threads), cached=False)
     session, notes = opened.session, [*notes, *opened.notes]
     used = session.get_providers()

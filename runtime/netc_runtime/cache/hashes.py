@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from netc_runtime.external import LOCATION
+
 MOST_REMEMBERED = 1024
 SETTLED_SECONDS = 2.0  # a file system's clock may not tell two changes apart that are nearer
 ELSEWHERE = "elsewhere"
 _NAME = re.compile(r"[0-9a-f]{64}\.hash")
 _CONTENT = re.compile(rf"[0-9a-f]{{64}}|{ELSEWHERE}")
-# How protobuf writes the key of a tensor whose numbers are in another file (onnx.TensorProto.external_data).
-_LOCATION = b"\x0a\x08location"
 _CHUNK = 1 << 20
 
 
@@ -64,9 +64,9 @@ def _hash(files: Sequence[Path]) -> str:
             while chunk := file.read(_CHUNK):
                 part.update(chunk)
                 if len(files) == 1:
-                    if _LOCATION in before + chunk:
+                    if LOCATION in before + chunk:
                         return ELSEWHERE
-                    before = chunk[-len(_LOCATION) :]
+                    before = chunk[-len(LOCATION) :]
         total.update(part.digest())
     return total.hexdigest()
 

@@ -16,13 +16,23 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
     options.add_device(parser)
     options.add_threads(parser)
     options.add_cache(parser)
+    parser.add_argument(
+        "--max-memory", metavar="MIB", type=options.positive, default=8192, help="what the model may take (8192)"
+    )
+    parser.add_argument(
+        "--max-seconds", metavar="S", type=options.positive, default=120, help="to load and to run once (120)"
+    )
     options.add_format(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from netc_runtime.checkup import check_model, check_table
+    from netc_runtime.dry_load import DryLimits
 
-    values = check_model(arguments.model, arguments.device, threads=arguments.threads, cache=arguments.cache)
+    limits = DryLimits(arguments.max_memory << 20, float(arguments.max_seconds))
+    values = check_model(
+        arguments.model, arguments.device, threads=arguments.threads, cache=arguments.cache, limits=limits
+    )
     if arguments.format == "json":
         output.print_json(values)
     else:
