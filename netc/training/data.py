@@ -142,7 +142,7 @@ def _from_idx(where: Path, graph: Graph, wanted: Subject) -> Data:
     recipe = wanted.recipe
     sources = [_Rows(part.images) for part in parts]
     try:
-        first = image.fit(image.decode(sources[0][0], recipe.color), recipe)
+        first = image.read(sources[0][0], recipe)
     except ImageFault as error:
         raise Fault("N506", f"{parts[0].images_path}: {error.message}", help=error.help) from error
     sizes = _Sizes(graph, wanted.input)
@@ -274,7 +274,7 @@ def _decoded(sources: Sequence[Source], recipe: ImageRecipe) -> Iterator[image.P
 
     def one(source: Source) -> image.Pixels | ImageFault:
         try:
-            return image.fit(image.decode(source, recipe.color), recipe)
+            return image.read(source, recipe)
         except ImageFault as fault:
             return fault
 

@@ -13,7 +13,6 @@ from PIL import Image, ImageOps
 
 from netc_runtime.errors import ImageFault
 from netc_runtime.flatten import flattened, raw_mode
-from netc_runtime.jpeg import fast_pixels
 from netc_runtime.manifest import ImageRecipe, Size
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
@@ -39,6 +38,7 @@ _SIGNATURES = {
     "WEBP": rb"RIFF....WEBP",
     "AVIF": rb"....ftypavi[fs]",
 }
+_ORIENTATION = 0x0112  # EXIF's tag
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -58,29 +58,13 @@ def decode(source: Source, color: Color = "rgb", max_pixels: int = MAX_PIXELS) -
     (GIF, APNG, WebP) or a camera's MPO the first frame counts. Palette, 1-bit and gray pictures spread over three
     channels. CMYK and YCCK are Pillow's conversion, JPEG's read as inverted, the way Adobe writes them. No colour
     profile is applied. Of 16-bit pixels the high byte counts. "gray" is Pillow's "L": (299 R + 587 G + 114 B) / 1000.
-    With the package simplejpeg installed, plain JPEG is decoded by it, to the same bits.
 
     Shape: (H, W, 3), or (H, W, 1) for "gray".
     Raises: ImageFault, R301 cannot be opened, R302 empty, R303 not an image of a format in FORMATS, R304 truncated or
     corrupt, R305 more than `max_pixels` by its header (nothing is decoded then), R306 pixels with no 8-bit meaning,
     R309 a file of more than MAX_BYTES (nothing is read then).
     """
-    name = named(source)
-    if isinstance(source, Image.Image):
-        return _pixels(source, color, name, max_pixels)
-    data = source if isinstance(source, bytes) else _read(source, name)
-    if not data:
-        raise ImageFault("R302", f"{name} is empty: 0 bytes", "copy or download it again")
-    try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own limits lie above ours; its warning is caught here only where warnings are errors.
-        raise ImageFault("R305", f"{name}: {error}", _SMALLER) from error
-    except Exception as error:
-        # A decoder meets a stranger's bytes with whatever exception comes; none of them is a bug of the caller's.
-        raise _unknown(name, data) from error
-    with image:
-        return _pixels(image, color, name, max_pixels, data)
+    return _array(_decoded(source, color, max_pixels), color)
 
 
 def fit(pixels: Pixels, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -95,11 +79,17 @@ def fit(pixels: Pixels, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pi
     """
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
         raise _unsuited(pixels, "uint8 pixels (H, W, 1 or 3)")
-    if recipe.resize is not None:
-        pixels = _resize(pixels, recipe.resize, recipe, max_pixels)
-    if recipe.crop is not None:
-        pixels = _centre(pixels, *_pair(recipe.crop), max_pixels)
-    return pixels
+    flat = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return _array(_fitted(flat, recipe, max_pixels), "gray" if pixels.shape[2] == 1 else "rgb")
+
+
+def read(source: Source, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Decode a picture and fit it: what `fit(decode(...))` gives, without an array of the whole picture between them.
+
+    Shape: (H, W, C), contiguous
+    Raises: ImageFault as `decode` and `fit` do.
+    """
+    return _array(_fitted(_decoded(source, recipe.color, max_pixels), recipe, max_pixels), recipe.color)
 
 
 def normalise(batch: Pixels, recipe: ImageRecipe) -> Floats:
@@ -145,25 +135,25 @@ def picture(
     Shape: (H, W, C), contiguous
     Raises: ImageFault as `prepare` does.
     """
-    pixels = decode(source, recipe.color, max_pixels)
-    fitted = fit(pixels, recipe, max_pixels)
+    flat = _decoded(source, recipe.color, max_pixels)
+    fitted = _array(_fitted(flat, recipe, max_pixels), recipe.color)
     got, expected = fitted.shape[:2], tuple(fixed or free for fixed, free in zip(sides, fitted.shape[:2], strict=True))
     if got != expected:
         height, width = expected
         size = str(height) if height == width else f"[{height}, {width}]"
-        before = "" if pixels.shape == fitted.shape else f" (before its recipe {pixels.shape[0]} x {pixels.shape[1]})"
+        before = "" if flat.size == got[::-1] else f" (before its recipe {flat.height} x {flat.width})"
         raise ImageFault(
             "R307",
             f"{named(source)} is {got[0]} x {got[1]}{before}, the model's input is {height} x {width} (height x width)",
             f"write `resize = {size}, fit = stretch`, or `resize` with `crop = {size}`, in the spec, and export again",
         )
-    return np.ascontiguousarray(fitted)
+    return fitted
 
 
 _SMALLER = "scale the picture down, or allow more with max_pixels"
 
 
-def _read(source: str | os.PathLike[str], name: str) -> bytes:
+def _bytes(source: str | os.PathLike[str], name: str) -> bytes:
     path = Path(source)
     try:
         # A pipe or a device would block or never end.
@@ -199,45 +189,65 @@ def _unknown(name: str, data: bytes) -> ImageFault:
     )
 
 
-def _pixels(image: Image.Image, color: Color, name: str, max_pixels: int, data: bytes | None = None) -> Pixels:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageFault(
-            "R305", f"{name} has {width} x {height} = {width * height} pixels, at most {max_pixels} are read", _SMALLER
-        )
-    order = "GRAY" if color == "gray" and image.mode == "L" else "BGR" if color == "bgr" else "RGB"
-    fast = None if data is None else fast_pixels(data, image, order)
-    if fast is not None:
-        return _gray(Image.fromarray(fast)) if color == "gray" and order == "RGB" else fast
-    flat = _upright(image, name)
-    if color == "gray":
-        return _gray(flat)
-    array = np.array(flat if flat.mode == "RGB" else flat.convert("RGB"), np.uint8)
-    return array if color == "rgb" else np.ascontiguousarray(array[..., ::-1])
+def _decoded(source: Source, color: Color, max_pixels: int) -> Image.Image:
+    """Decode a source, upright and of 8 bits: as L for "gray", else as RGB."""
+    name = named(source)
+    if isinstance(source, Image.Image):
+        return _flat(source, color, name, max_pixels)
+    data = source if isinstance(source, bytes) else _bytes(source, name)
+    if not data:
+        raise ImageFault("R302", f"{name} is empty: 0 bytes", "copy or download it again")
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Pillow's own limits lie above ours; its warning is caught here only where warnings are errors.
+        raise ImageFault("R305", f"{name}: {error}", _SMALLER) from error
+    except Exception as error:
+        # A decoder meets a stranger's bytes with whatever exception comes; none of them is a bug of the caller's.
+        raise _unknown(name, data) from error
+    with image:
+        return _flat(image, color, name, max_pixels)
 
 
-def _gray(flat: Image.Image) -> Pixels:
-    return np.array(flat if flat.mode == "L" else flat.convert("L"), np.uint8)[..., np.newaxis]
-
-
-def _upright(image: Image.Image, name: str) -> Image.Image:
-    """Load the pixels and give them as L or RGB, turned as EXIF says."""
+def _flat(image: Image.Image, color: Color, name: str, max_pixels: int) -> Image.Image:
     size, raw = image.size, raw_mode(image)
+    if size[0] * size[1] > max_pixels:
+        raise ImageFault(
+            "R305",
+            f"{name} has {size[0]} x {size[1]} = {size[0] * size[1]} pixels, at most {max_pixels} are read",
+            _SMALLER,
+        )
     try:
         image.load()
         if image.size != size:
             raise ValueError(f"its header says {size[0]} x {size[1]}, its frame is {image.size[0]} x {image.size[1]}")
-        return flattened(ImageOps.exif_transpose(image), name, raw)
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        flat = flattened(ImageOps.exif_transpose(image) if turned else image, name, raw)
+        mode = "L" if color == "gray" else "RGB"
+        return flat if flat.mode == mode else flat.convert(mode)
     except ImageFault:
         raise
     except Exception as error:
-        # See decode: a decoder may raise anything.
+        # As above: a decoder may raise anything.
         reason = str(error) or type(error).__name__
         raise ImageFault("R304", f"{name} is truncated or corrupt: {reason}", "copy or download it again") from error
 
 
-def _resize(pixels: Pixels, resize: Size, recipe: ImageRecipe, max_pixels: int) -> Pixels:
-    height, width = pixels.shape[:2]
+def _array(flat: Image.Image, color: Color) -> Pixels:
+    array = np.array(flat, np.uint8)
+    if color == "gray":
+        return array[..., np.newaxis]
+    return array if color == "rgb" else np.ascontiguousarray(array[..., ::-1])
+
+
+def _fitted(flat: Image.Image, recipe: ImageRecipe, max_pixels: int) -> Image.Image:
+    if recipe.resize is not None:
+        flat = _resize(flat, recipe.resize, recipe, max_pixels)
+    return flat if recipe.crop is None else _centre(flat, *_pair(recipe.crop), max_pixels)
+
+
+def _resize(flat: Image.Image, resize: Size, recipe: ImageRecipe, max_pixels: int) -> Image.Image:
+    width, height = flat.size
     box_height, box_width = _pair(resize)
     if recipe.fit == "stretch":
         new_height, new_width = box_height, box_width
@@ -246,30 +256,35 @@ def _resize(pixels: Pixels, resize: Size, recipe: ImageRecipe, max_pixels: int) 
         new_height, new_width = box_height, max(1, box_height * width // height)
     else:
         new_height, new_width = max(1, box_width * height // width), box_width
-    _check_made(pixels, new_height, new_width, max_pixels)
-    if (new_height, new_width) != (height, width):
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        resized = np.asarray(image.resize((new_width, new_height), _FILTERS[recipe.filter]), np.uint8)
-        pixels = resized.reshape(new_height, new_width, pixels.shape[2])
-    return _centre(pixels, box_height, box_width, max_pixels) if recipe.fit == "pad" else pixels
+    _check_made(flat, new_height, new_width, max_pixels)
+    if (new_width, new_height) != flat.size:
+        flat = flat.resize((new_width, new_height), _FILTERS[recipe.filter])
+    return _centre(flat, box_height, box_width, max_pixels) if recipe.fit == "pad" else flat
 
 
-def _centre(pixels: Pixels, height: int, width: int, max_pixels: int) -> Pixels:
-    _check_made(pixels, max(height, pixels.shape[0]), max(width, pixels.shape[1]), max_pixels)
-    more_height, more_width = max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])
-    if more_height or more_width:
-        top, left = more_height // 2, more_width // 2
-        pixels = np.pad(pixels, ((top, more_height - top), (left, more_width - left), (0, 0)))
+def _centre(flat: Image.Image, height: int, width: int, max_pixels: int) -> Image.Image:
+    _check_made(flat, max(height, flat.height), max(width, flat.width), max_pixels)
+    top, left = _corner(flat.height, height), _corner(flat.width, width)
+    try:
+        return flat.crop((left, top, left + width, top + height))  # beyond the picture: zeros
+    except (
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:  # where max_pixels is above Pillow's
+        raise ImageFault("R305", f"a picture of {flat.height} x {flat.width}: {error}", _SMALLER) from error
+
+
+def _corner(side: int, wanted: int) -> int:
+    """Where a central part begins; a shorter side is first padded, the smaller half before it."""
     # Python rounds half to even, as torchvision does.
-    top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
-    return pixels[top : top + height, left : left + width]
+    return -((wanted - side) // 2) if side < wanted else round((side - wanted) / 2)
 
 
-def _check_made(pixels: Pixels, height: int, width: int, max_pixels: int) -> None:
-    if height * width > max(max_pixels, pixels.shape[0] * pixels.shape[1]):
+def _check_made(flat: Image.Image, height: int, width: int, max_pixels: int) -> None:
+    if height * width > max(max_pixels, flat.width * flat.height):
         raise ImageFault(
             "R305",
-            f"a picture of {pixels.shape[0]} x {pixels.shape[1]} becomes {height} x {width} by its recipe, "
+            f"a picture of {flat.height} x {flat.width} becomes {height} x {width} by its recipe, "
             f"at most {max_pixels} pixels are made",
             "crop the picture to a usual shape, or allow more with max_pixels",
         )

@@ -465,6 +465,28 @@ def test_pixels_that_do_not_suit_the_recipe_are_refused(batch: Any) -> None:
 # --- the whole
 
 
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.sampled_from(["rgb", "bgr", "gray"]),
+    st.none() | st.integers(1, 40) | st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.none() | st.integers(1, 40) | st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.sampled_from(["crop", "pad", "stretch"]),
+)
+def test_read_is_decode_and_fit(height: int, width: int, color: Any, resize: Any, crop: Any, fit: Any) -> None:
+    recipe = ImageRecipe(color=color, resize=resize, crop=crop, fit=fit)
+    data = encoded(Image.fromarray(random_pixels(height, width, 3)))
+    pixels = image.read(data, recipe)
+    assert pixels.flags.c_contiguous
+    assert np.array_equal(pixels, image.fit(image.decode(data, color), recipe))
+
+
+def test_a_limit_above_pillow_s_own_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    error = fault(lambda: image.fit(np.zeros((4, 4, 3), np.uint8), ImageRecipe(crop=200)))
+    assert error.code == "R305"
+
+
 def test_prepare_decodes_fits_and_normalises() -> None:
     pixels = random_pixels(6, 8, 3)
     recipe = ImageRecipe(crop=4, color="bgr", scale=2.0, mean=(1.0, 2.0, 3.0))
