@@ -52,6 +52,9 @@ SECTIONS: Mapping[str, Section] = {
     "train_step": Section(
         "Training", "A step of the module that `netc build --emit torch` writes, beside torchvision's."
     ),
+    "runtime": Section(
+        "The runtime", "`netc-runtime` on the CPU, beside a bare loop of ONNX Runtime and beside scripts without it."
+    ),
 }
 
 LIBRARIES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnxscript", "openvino", "numpy")
