@@ -39,6 +39,7 @@ _SIGNATURES = {
     "AVIF": rb"....ftypavi[fs]",
 }
 _ORIENTATION = 0x0112  # EXIF's tag
+_TILE = (322, 323)  # TIFF's tags of a tile's width and length
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -210,13 +211,8 @@ def _decoded(source: Source, color: Color, max_pixels: int) -> Image.Image:
 
 
 def _flat(image: Image.Image, color: Color, name: str, max_pixels: int) -> Image.Image:
+    _check_pixels(image, name, max_pixels)
     size, raw = image.size, raw_mode(image)
-    if size[0] * size[1] > max_pixels:
-        raise ImageFault(
-            "R305",
-            f"{name} has {size[0]} x {size[1]} = {size[0] * size[1]} pixels, at most {max_pixels} are read",
-            _SMALLER,
-        )
     try:
         image.load()
         if image.size != size:
@@ -231,6 +227,20 @@ def _flat(image: Image.Image, color: Color, name: str, max_pixels: int) -> Image
         # As above: a decoder may raise anything.
         reason = str(error) or type(error).__name__
         raise ImageFault("R304", f"{name} is truncated or corrupt: {reason}", "copy or download it again") from error
+
+
+def _check_pixels(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageFault(
+            "R305", f"{name} has {width} x {height} = {width * height} pixels, at most {max_pixels} are read", _SMALLER
+        )
+    tags: Any = getattr(image, "tag_v2", {})
+    sides = [tags.get(tag, 0) for tag in _TILE]
+    # A tile is decoded whole, however little of it the picture shows.
+    if not all(isinstance(side, int) for side in sides) or sides[0] * sides[1] > max_pixels:
+        what = " x ".join(str(side) for side in sides)
+        raise ImageFault("R305", f"{name} is stored in tiles of {what}, at most {max_pixels} pixels are read", _SMALLER)
 
 
 def _array(flat: Image.Image, color: Color) -> Pixels:

@@ -224,6 +224,28 @@ def test_a_file_of_a_terabyte_is_refused_unread(tmp_path: Path) -> None:
     assert f"{path} has {2**40} bytes, at most {2**30} are read" in error.message
 
 
+def tiled_tiff(width: int, length: int) -> bytes:
+    """A gray TIFF of 8 x 8 whose one tile is of these sides, deflated zeros: bombs are small."""
+    packer = zlib.compressobj(9)
+    tile = b"".join(packer.compress(bytes(width)) for _ in range(length)) + packer.flush()
+    short, long = 3, 4
+    entries = [
+        *((256, short, 8), (257, short, 8), (258, short, 8), (259, short, 8), (262, short, 1), (277, short, 1)),
+        *((322, long, width), (323, long, length), (324, long, 8), (325, long, len(tile))),
+    ]
+    # Little-endian: a SHORT in its field of four bytes reads as a LONG.
+    fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    header = b"II*\0" + struct.pack("<I", 8 + len(tile))
+    return header + tile + struct.pack("<H", len(entries)) + fields + struct.pack("<I", 0)
+
+
+def test_a_small_tiff_in_a_huge_tile_is_refused_undecoded() -> None:
+    assert image.decode(tiled_tiff(64, 32), max_pixels=2048).tolist() == [[[0] * 3] * 8] * 8
+    error = fault(lambda: image.decode(tiled_tiff(64, 48), max_pixels=2048))
+    assert error.code == "R305"
+    assert "is stored in tiles of 64 x 48, at most 2048 pixels are read" in error.message
+
+
 def test_a_compressed_text_that_would_fill_the_memory_is_a_fault() -> None:
     text = b"note\0\0" + zlib.compress(bytes(2**26), 9)  # 64 MiB out of 64 KiB
     data = png(1, 8, GRAY, b"\0", chunk(b"zTXt", text))
