@@ -218,6 +218,23 @@ def test_an_interrupt_is_130_and_leaves_whole_json(digits: Path, album: Path) ->
     assert shown((first + out).decode()) == [str(album / "a.png")]
 
 
+def test_what_pillow_finds_odd_is_no_matter_of_the_user_s(digits: Path, tmp_path: Path) -> None:
+    # An EXIF block that ends too early: Pillow warns, and the picture is whole.
+    exif = Image.Exif()
+    exif[271] = "a maker"
+    path = tmp_path / "odd.jpg"
+    Image.new("L", (4, 4)).save(path, exif=exif)
+    data = path.read_bytes()
+    at = data.index(b"Exif\0\0MM\0*") + 14
+    assert data[at : at + 2] == b"\0\x01"
+    path.write_bytes(data[:at] + b"\0\xff" + data[at + 2 :])  # 255 entries, and there is one
+    with pytest.warns(UserWarning, match="EXIF"), Image.open(path) as opened:
+        opened.getexif()
+    line = [sys.executable, "-m", "netc_runtime", "predict", str(digits), str(path)]
+    done = subprocess.run(line, check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 class Terminal(io.StringIO):
     """Standard error as a terminal."""
 

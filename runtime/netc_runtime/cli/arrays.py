@@ -19,14 +19,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-SUFFIXES = (".npy", ".npz")
 _NPY = b"\x93NUMPY"
 MAX_BYTES = 2**32  # of a file's arrays, unpacked
-
-
-def is_arrays(path: str) -> bool:
-    """Say whether a file is named as numpy's."""
-    return path.lower().endswith(SUFFIXES)
 
 
 def read(path: str, model: "Model") -> dict[str, Array]:

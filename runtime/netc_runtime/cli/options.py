@@ -61,7 +61,8 @@ def load_model(arguments: argparse.Namespace, *, max_batch: int = 64) -> "Model"
 
 
 def hush_pillow() -> None:
-    """Keep Pillow from warning of large pictures: here they are answered, or refused by our own limit."""
+    """Keep Pillow from warning of large or odd pictures: here they are answered, or refused in our own words."""
     from PIL import Image
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -58,13 +58,11 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from netc_runtime.cli import arrays
-
     if not arguments.input and arguments.files_from is None:
         arguments.usage("name an INPUT, or a list of them with --files-from")
     if arguments.input.count(sources.STANDARD_INPUT) + (arguments.files_from == sources.STANDARD_INPUT) > 1:
         arguments.usage("standard input is read once: as one picture, or as a list of names")
-    of_arrays = [arrays.is_arrays(each) for each in arguments.input]
+    of_arrays = [sources.is_arrays(each) for each in arguments.input]
     if any(of_arrays):
         if not all(of_arrays) or arguments.files_from is not None:
             raise EnvironmentFault("R404", "arrays and pictures do not go together", "predict them one after the other")

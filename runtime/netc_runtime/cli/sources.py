@@ -9,6 +9,7 @@ from pathlib import Path
 from netc_runtime.errors import EnvironmentFault, ImageFault
 
 STANDARD_INPUT = "-"
+ARRAYS = (".npy", ".npz")
 
 
 def images(paths: Iterable[str], *, recursive: bool = False) -> Iterator[str]:
@@ -24,6 +25,11 @@ def images(paths: Iterable[str], *, recursive: bool = False) -> Iterator[str]:
                 yield from _of(match, recursive)
         else:
             yield from _of(path, recursive)
+
+
+def is_arrays(path: str) -> bool:
+    """Say whether a file is named as numpy's."""
+    return path.lower().endswith(ARRAYS)
 
 
 def listed(path: str) -> Iterator[str]:
