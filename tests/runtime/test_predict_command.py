@@ -79,12 +79,19 @@ def test_a_file_with_a_pattern_s_signs_in_its_name_is_that_file(command: Run, di
     assert (code, shown(out)) == (0, [str(named)])
 
 
-def test_names_come_from_a_list(command: Run, digits: Path, album: Path, tmp_path: Path) -> None:
+def test_names_come_from_a_list(
+    command: Run, digits: Path, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = tmp_path / "names"
     names.write_text(f"{album / 'b.png'}\n\n{album / 'x'}\r\n")
     code, out, _ = command("predict", digits, album / "a.png", "--files-from", names, "--json")
     assert code == 0
     assert shown(out) == [str(album / name) for name in ("a.png", "b.png", "x/c.png", "x/d.png")]
+    monkeypatch.chdir(album)
+    (album / "b.png").rename(album / "-")
+    names.write_text("-")
+    code, out, _ = command("predict", digits, "--files-from", names, "--json")
+    assert (code, shown(out)) == (0, ["./-"])
     code, out, err = command("predict", digits, "--files-from", tmp_path / "absent")
     assert (code, out) == (2, "")
     assert f"error[R404]: the list {tmp_path / 'absent'} cannot be read: No such file or directory" in err
@@ -98,6 +105,21 @@ def test_one_picture_comes_through_standard_input(digits: Path, album: Path) -> 
     assert answer["image"] == "-"
     out, _ = process(digits, album / "a.png", "--json").communicate(timeout=60)
     assert json.loads(out)["results"][0]["outputs"] == answer["outputs"]
+
+
+def test_a_closed_standard_input_and_one_without_end_are_faults(
+    command: Run, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, err = command("predict", digits, "-")
+    assert (code, out) == (1, "")
+    assert "error[R301]: standard input is closed" in err
+    assert command("predict", digits, "--files-from", "-")[:2] == (0, "")  # no names, no answers
+    monkeypatch.setattr("netc_runtime.image.MAX_BYTES", 1000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(10_000))))
+    code, out, err = command("predict", digits, "-")
+    assert (code, out) == (1, "")
+    assert "error[R309]: standard input has 1001 bytes" in err
 
 
 def test_names_come_through_standard_input_and_are_answered_as_they_come(digits: Path, album: Path) -> None:
@@ -362,6 +384,28 @@ def test_a_file_that_is_there_is_kept_unless_forced(
         assert mask.mode == "P"
 
 
+def test_what_was_answered_before_a_file_is_in_the_way_is_told(
+    command: Run, segmenter: Callable[..., Path], tmp_path: Path
+) -> None:
+    sources = [write_picture(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.mask.png").touch()
+    code, out, err = command("predict", segmenter(), *sources, "--save-to", tmp_path / "out", "--json")
+    assert (code, err.count("error[")) == (3, 1)
+    assert shown(out) == [str(sources[0])]
+
+
+def test_a_folder_in_the_way_is_3_and_leaves_nothing(
+    command: Run, segmenter: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, out = write_picture(tmp_path / "a.png"), tmp_path / "out"
+    (out / "a.mask.png").mkdir(parents=True)
+    code, _, err = command("predict", segmenter(), source, "--save-to", out, "--force")
+    assert code == 3
+    assert f"error[R405]: {out / 'a.mask.png'} cannot be written: " in err
+    assert [path.name for path in out.iterdir()] == ["a.mask.png"]
+
+
 def test_pictures_of_one_name_do_not_write_over_one_another(
     command: Run, segmenter: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -490,6 +534,14 @@ def test_a_file_that_holds_no_arrays_is_a_fault(
     assert first["error"]["code"] in ("R211", "R201")
     assert f"error[{first['error']['code']}]: " in err
     assert second["input"] == f"{good}[0]"
+
+
+def test_a_pipe_and_what_is_not_there_hold_no_arrays(command: Run, digits: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    code, out, err = command("predict", digits, tmp_path / "pipe.npy", tmp_path / "absent.npz")
+    assert (code, out) == (1, "")
+    assert f"error[R211]: {tmp_path / 'pipe.npy'} cannot be read: not a regular file" in err
+    assert f"error[R211]: {tmp_path / 'absent.npz'} cannot be read: No such file or directory" in err
 
 
 def test_a_packed_bomb_is_refused_unread(

@@ -67,7 +67,8 @@ def _lines(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
         name = os.fsdecode(line.rstrip(b"\r\n"))
         if name:
-            yield name
+            # In a list it is a file's name like others.
+            yield f"./{name}" if name == STANDARD_INPUT else name
 
 
 def _of(path: str, recursive: bool) -> Iterator[str]:
