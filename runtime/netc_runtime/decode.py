@@ -78,6 +78,9 @@ def decode_output(
         )
     if decoded and output.decode == "argmax":
         _check_indices(where, output, values)
+    if values.ndim == 2 and not decoded and output.decode in ("softmax", "sigmoid"):
+        # At once, which takes less than half the time; a batch of maps in float64 would take gigabytes.
+        values, decoded = softmax(values, axis=1) if output.decode == "softmax" else sigmoid(values), True
     return tuple(_example(output, each, top, threshold, decoded) for each in values)
 
 
@@ -99,16 +102,16 @@ def check_threshold(threshold: float | None) -> None:
         raise EnvironmentFault("R404", f"threshold is {threshold}, expected 0 to 1", "it is a probability")
 
 
-def softmax(logits: Array) -> npt.NDArray[np.float64]:
-    """Give the softmax over the first axis, in float64, without overflow.
+def softmax(logits: Array, axis: int = 0) -> npt.NDArray[np.float64]:
+    """Give the softmax over an axis, in float64, without overflow.
 
     Shape: (classes, ...) -> (classes, ...)
     """
     wide = logits.astype(np.float64)
     # The largest class stays at exp(0), so a whole row of -inf is the one case left undefined, as NaN.
     with np.errstate(invalid="ignore"):
-        powers = np.exp(wide - wide.max(axis=0, keepdims=True))
-        return powers / powers.sum(axis=0, keepdims=True)
+        powers = np.exp(wide - wide.max(axis=axis, keepdims=True))
+        return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
@@ -160,7 +163,7 @@ def _argmax(output: Output, values: Array, decoded: bool) -> Decoded:
 
 def _over_positions(values: npt.ArrayLike) -> Array:
     values = np.asarray(values)
-    return values.reshape(len(values), -1).mean(axis=1)
+    return values if values.ndim == 1 else values.reshape(len(values), -1).mean(axis=1)
 
 
 def _descending(scores: Array) -> list[int]:

@@ -147,6 +147,19 @@ def test_a_batch_is_decoded_example_by_example() -> None:
     assert decode_output("m.onnx", output, batch[:0]) == ()
 
 
+@given(st.integers(1, 9), st.integers(1, 70), st.sampled_from(["softmax", "sigmoid"]), st.integers(0, 2**16))
+def test_a_batch_gives_the_bits_of_its_rows(rows: int, classes: int, word: Any, seed: int) -> None:
+    output = Output("out", "f32", ("N", classes), None, word)
+    batch = np.random.RandomState(seed).normal(0, 9, (rows, classes)).astype(np.float32)
+    together = decode_output("m.onnx", output, batch, top=classes)
+    for row, result in enumerate(together):
+        (alone,) = decode_output("m.onnx", output, batch[row : row + 1], top=classes)
+        exact = softmax(batch[row]) if word == "softmax" else sigmoid(batch[row])
+        assert result.values.tobytes() == alone.values.tobytes() == exact.astype(np.float32).tobytes()
+        assert result.labels == alone.labels
+        assert all(label.score == exact[label.index] for label in result.labels)
+
+
 @pytest.mark.parametrize("shape", [(2, 4), (2,), (2, 3, 1), ()])
 def test_other_shapes_are_refused_with_both(shape: tuple[int, ...]) -> None:
     output = Output("out", "f32", ("N", 3), LABELS, "softmax")
