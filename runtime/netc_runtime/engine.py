@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -86,11 +87,12 @@ def open_session(
     *,
     keep: tuple[Path, str] | None = None,
     optimised: bool = False,
+    entries: Mapping[str, str] = MappingProxyType({}),
 ) -> Session:
     """Load a model on the first of the providers that works.
 
     With `keep` the optimised model is written to this path, its weights to a file of this name beside it; `optimised`
-    says that the model is such a one.
+    says that the model is such a one. `entries` are further entries of the session's configuration.
 
     Raises: ModelFault R107 when ONNX Runtime refuses the file.
     """
@@ -104,7 +106,7 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what it says before it raises is in what it raises
-    for name, value in CONFIG.items():
+    for name, value in {**CONFIG, **entries}.items():
         options.add_session_config_entry(name, value)
     if any(name == providers.CUDA for name, _ in wanted):
         # It prints what it cannot load, and standard output is the caller's.
@@ -130,12 +132,30 @@ def run(
     try:
         return session.run(names, feed)
     except Exception as error:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
-        raise RequestFault(
-            "R208",
-            f"{where}: the model fails on {shapes}: {_reason(error)}",
-            "check these sizes against the model's spec",
-        ) from error
+        raise gives_up(where, feed, error) from error
+
+
+def gives_up(where: str, feed: Mapping[str, npt.NDArray[Any]], error: Exception) -> RequestFault:
+    """Make the fault of a run that failed."""
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+    return RequestFault(
+        "R208",
+        f"{where}: the model fails on {shapes}: {_reason(error)}",
+        "check these sizes against the model's spec",
+    )
+
+
+def device_value(array: npt.NDArray[Any], kind: str, index: int) -> Any:
+    """Make a buffer on a device, of an array's shape and type, that holds what the array does."""
+    return _ort.OrtValue.ortvalue_from_numpy(array, kind, index)
+
+
+def run_options(entries: Mapping[str, str]) -> Any:
+    """Make the options of a run."""
+    options = _ort.RunOptions()
+    for name, value in entries.items():
+        options.add_run_config_entry(name, value)
+    return options
 
 
 def nodes_by_provider(session: Session) -> dict[str, int]:

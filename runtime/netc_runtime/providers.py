@@ -27,7 +27,7 @@ WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime
 class Device:
     """A device asked for: `auto` is CUDA where it works, else the CPU."""
 
-    kind: Literal["auto", "cpu", "cuda", "tensorrt"]
+    kind: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
     index: int = 0
 
     def __str__(self) -> str:
@@ -44,24 +44,24 @@ class Device:
         on = {"device_id": str(self.index)}
         # EXHAUSTIVE would tune anew at every new shape; TF32 would cost parity.
         cuda: Provider = (CUDA, {**on, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
-        if self.kind == "cpu":
+        if self.kind in ("cpu", "openvino"):
             return [(CPU, {})]
         return [*([(TENSORRT, on)] if self.kind == "tensorrt" else []), cuda, (CPU, {})]
 
 
 def parse_device(text: str) -> Device:
-    """Read `auto`, `cpu`, `cuda`, `cuda:N` or `tensorrt`.
+    """Read `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `openvino`.
 
     Raises: EnvironmentFault R404.
     """
     match text:
-        case "auto" | "cpu" | "cuda" | "tensorrt":
+        case "auto" | "cpu" | "cuda" | "tensorrt" | "openvino":
             return Device(text)
         case _:
             found = re.fullmatch("cuda:([0-9]{1,4})", text)
             if found is None:
                 raise EnvironmentFault(
-                    "R404", f"there is no device {text!r}", "write auto, cpu, cuda, cuda:1 or tensorrt"
+                    "R404", f"there is no device {text!r}", "write auto, cpu, cuda, cuda:1, tensorrt or openvino"
                 )
             return Device("cuda", int(found[1]))
 
@@ -91,11 +91,13 @@ def gpu_problem(index: int, available: Iterable[str]) -> str | None:
 
 def not_obtained(device: Device, reason: str) -> EnvironmentFault:
     """Make the error for a device that was named and cannot be had."""
+    needs = 'a GPU needs its driver and python -m pip install "onnxruntime-gpu[cuda,cudnn]>=1.31,<2"'
+    if device.kind == "openvino":
+        needs = 'OpenVINO needs python -m pip install "netc-runtime[openvino]"'
     return EnvironmentFault(
         "R403",
         f"device {device} is asked for and not available: {reason}",
-        "use device=cpu or device=auto; a GPU needs its driver and "
-        'python -m pip install "onnxruntime-gpu[cuda,cudnn]>=1.31,<2"',
+        f"use device=cpu or device=auto; {needs}",
     )
 
 

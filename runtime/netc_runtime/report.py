@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from netc_runtime.warmup import Warmed
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -26,13 +28,16 @@ class Report:
     parity: str | None
     versions: dict[str, str]
     onnxruntime: str
+    engine: str
     device: str
+    arithmetic: str
     providers: tuple[str, ...]
     cached: bool
     """Whether the session came from the session cache; its nodes are then the optimised graph's."""
     nodes: dict[str, int]
     threads: int
     max_batch: int
+    warm_up: tuple[Warmed, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:

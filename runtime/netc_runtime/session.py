@@ -1,7 +1,9 @@
 """A loaded model: arrays to logits, pictures to labels, and what it runs on."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -11,13 +13,16 @@ from PIL import Image
 from netc_runtime import contract, engine, golden, image, model_io, providers
 from netc_runtime.decode import Decoded, check_threshold, check_top, decode_output
 from netc_runtime.dry_load import dry_load
+from netc_runtime.engines import openvino
 from netc_runtime.errors import EnvironmentFault, ModelFault, RequestFault
-from netc_runtime.external import check_external
 from netc_runtime.manifest import ImageRecipe, Input, Manifest, Output
-from netc_runtime.opening import Opened, open_cpu
+from netc_runtime.opening import Opened, open_model
 from netc_runtime.pictures import ImageResult, answer
 from netc_runtime.report import Check, Report
 from netc_runtime.rows import row_symbol, run_rows
+from netc_runtime.settings import Settings, check_counts, settings
+from netc_runtime.tune import quickest, trials, words
+from netc_runtime.warmup import Warmed, known_sizes, warm, zeros
 
 Array: TypeAlias = npt.NDArray[Any]
 Outputs: TypeAlias = dict[str, Array]
@@ -32,91 +37,96 @@ def load(
     threads: int | None = None,
     cache: bool = True,
     dry: bool = False,
+    warm: bool = False,
+    sizes: Mapping[str, int] | None = None,
+    arithmetic: str = "f32",
+    cuda_graph: bool = False,
+    tune: bool = False,
 ) -> "Model":
     """Load an ONNX model, with netc's manifest or without.
 
-    `device` is auto, cpu, cuda, cuda:N or tensorrt; a device that is named and not obtained is an error, or with
-    `strict=False` the CPU and a note in the report. `threads` defaults to the processors that this process may use.
+    `device` is auto, cpu, cuda, cuda:N, tensorrt or openvino; `auto` is CUDA where it works, else the CPU. A device
+    that is named and not obtained is an error, also where a GPU would leave nodes to the CPU; with `strict=False` it is
+    the CPU and a note in the report. `threads` defaults to the processors that this process may use.
+
     On the CPU a session comes from the session cache where it is there, and is kept there where not, but for
     `cache=False`; see `netc_runtime.cache`. With `dry` the model is first loaded and run in a process of its own, under
-    limits, as `netc_runtime.dry_load` says: for files of strangers.
+    limits, as `netc_runtime.dry_load` says: for files of strangers. With `warm` the batches that a first run is slow
+    for have run before this returns; `sizes` are those of symbols other than the rows', where neither golden example
+    nor recipe tells them.
 
-    Raises: ModelFault R101 to R110, R112 and R114 to R118, EnvironmentFault R401 to R404.
+    `arithmetic` is f32, or with device=openvino bf16 or f16, which are quicker and less exact. `cuda_graph` captures
+    and replays a CUDA graph for each size of batch. With `tune`, device=auto runs one row on every engine that works
+    here, for a second each, and takes the quickest; the report says what it was chosen from.
+
+    Raises: ModelFault R101 to R110, R112 and R114 to R118, EnvironmentFault R401 to R404; with `tune` and `warm`, as
+    `predict` does.
     """
-    wanted = providers.parse_device(device)
-    for name, value in (("max_batch", max_batch), ("threads", threads)):
-        if value is not None and value < 1:
-            raise EnvironmentFault("R404", f"{name} is {value}, expected at least 1", f"leave {name} out, or give more")
+    wanted = settings(
+        device,
+        strict=strict,
+        max_batch=max_batch,
+        threads=threads,
+        arithmetic=arithmetic,
+        cuda_graph=cuda_graph,
+        cache=cache,
+    )
+    sizes = dict(sizes or {})
+    check_counts(sizes)
     file = Path(path)
     files = model_io.check_file(file)
     if dry:
         dry_load(file)
-    threads = providers.usable_threads() if threads is None else threads
-    notes: list[str] = []
-    if wanted.kind != "cpu":
-        problem = providers.gpu_problem(wanted.index, engine.available())
-        if problem is not None:
-            notes.append(_falls_back(wanted, problem, strict))
-            wanted = providers.Device("cpu")
-    if wanted.kind == "cpu":
-        opened = open_cpu(files.paths, files.all_bytes, threads, cache=cache)
-    else:
-        check_external(file)
-        opened = Opened(engine.open_session(file, wanted.providers, threads), cached=False)
-    session, notes = opened.session, [*notes, *opened.notes]
-    used = session.get_providers()
-    if wanted.needed not in used:
-        # ONNX Runtime has logged the library that it lacks, and gone on without the provider.
-        notes.append(_falls_back(wanted, f"ONNX Runtime gives {', '.join(used)}", strict))
-    return Model(
-        file,
-        session,
-        wanted,
-        max_batch=max_batch,
-        threads=threads,
-        size_bytes=files.model_bytes,
-        cached=opened.cached,
-        notes=tuple(notes),
-    )
+    model = _tuned(files, wanted, sizes) if tune else Model(files, open_model(files, wanted, sizes), wanted, sizes)
+    if warm:
+        model.warm_up()
+    return model
 
 
-def _falls_back(device: providers.Device, reason: str, strict: bool) -> str:
-    if device.kind != "auto" and strict:
-        raise providers.not_obtained(device, reason)
-    return f"device {device} falls back: {reason}"
+def _tuned(files: model_io.ModelFiles, wanted: Settings, sizes: Mapping[str, int]) -> "Model":
+    if wanted.device.kind != "auto":
+        raise EnvironmentFault(
+            "R404", f"tune chooses the device, and it is {wanted.device}", "write device=auto, or leave tune out"
+        )
+    opened: dict[str, Model] = {}
+
+    def open_on(device: str) -> Callable[[Outputs], object]:
+        on = replace(wanted, device=providers.parse_device(device))
+        model = opened[device] = Model(files, open_model(files, on, sizes), on, sizes)
+        model.check()  # what answers otherwise than it should is not chosen for its speed
+        return model.predict
+
+    devices = ["cpu"]
+    if openvino.problem() is None:
+        devices.append("openvino")
+    if providers.gpu_problem(0, engine.available()) is None:
+        devices += ["cuda", "tensorrt"] if providers.TENSORRT in engine.available() else ["cuda"]
+    first = Model(files, open_model(files, replace(wanted, device=providers.Device("cpu")), sizes), wanted, sizes)
+    found = trials([(device, partial(open_on, device)) for device in devices], first.feed(1))
+    chosen = opened.get(quickest(found) or "", first)
+    chosen.add_notes([words(found, 1)])
+    return chosen
 
 
 class Model:
     """A loaded model; `load` makes it. Its methods may be called from several threads at once."""
 
     def __init__(
-        self,
-        path: Path,
-        session: engine.Session,
-        device: providers.Device,
-        *,
-        max_batch: int,
-        threads: int,
-        size_bytes: int,
-        cached: bool,
-        notes: tuple[str, ...],
+        self, files: model_io.ModelFiles, opened: Opened, settings: Settings, sizes: Mapping[str, int]
     ) -> None:
-        self.path = path
-        self.name = path.name
-        self.max_batch = max_batch
-        self.manifest: Manifest | None = model_io.read_manifest(path, session)
-        self.inputs: tuple[Input, ...]
-        self.outputs: tuple[Output, ...]
-        if self.manifest is None:
-            self.inputs, self.outputs = model_io.raw_contract(path, session)
-        else:
-            self.inputs, self.outputs = self.manifest.inputs, self.manifest.outputs
-        self._session = session
-        self._device = device
-        self._threads = threads
-        self._size_bytes = size_bytes
-        self._cached = cached
-        self._notes = notes
+        self.path = files.paths[0]
+        self.name = self.path.name
+        self.max_batch = settings.max_batch
+        self.manifest: Manifest | None = opened.contract.manifest
+        self.inputs: tuple[Input, ...] = opened.contract.inputs
+        self.outputs: tuple[Output, ...] = opened.contract.outputs
+        self._runner = opened.runner
+        self._run = opened.runner.run
+        self._settings = settings
+        self._size_bytes = files.model_bytes
+        self._notes = opened.notes
+        self._warmed: tuple[Warmed, ...] = ()
+        self._sizes = known_sizes(self.inputs, self.manifest, sizes)
         self._rows = row_symbol(self.inputs, self.outputs)
 
     def predict(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Outputs:
@@ -197,7 +207,7 @@ class Model:
             prepare=lambda source: self._prepare(source, tensor, recipe),
             run=lambda batch: self.decode(self.predict({tensor.name: batch}), top, threshold),
             most=1 if self._rows is None else self.max_batch,
-            workers=self._threads,
+            workers=self._settings.threads,
         )
 
     def check(self) -> Check:
@@ -216,8 +226,7 @@ class Model:
         """Say what the model is and what it really runs on."""
         manifest = self.manifest
         parity = None if manifest is None else manifest.parity
-        used = self._session.get_providers()
-        on = {providers.CPU: "cpu", providers.CUDA: f"cuda:{self._device.index}", providers.TENSORRT: "tensorrt"}
+        placement = self._runner.placement()
         return Report(
             file=str(self.path),
             size_bytes=self._size_bytes,
@@ -228,14 +237,49 @@ class Model:
             parity=None if parity is None else f"{parity.measure} <= {parity.bound:g}: {parity.verdict}",
             versions={} if manifest is None else dict(manifest.versions),
             onnxruntime=engine.version(),
-            device=on.get(used[0], used[0]),
-            providers=tuple(used),
-            cached=self._cached,
-            nodes=engine.nodes_by_provider(self._session),
-            threads=self._threads,
+            engine=placement.engine,
+            device=placement.device,
+            arithmetic=placement.arithmetic,
+            providers=placement.providers,
+            cached=placement.cached,
+            nodes=dict(placement.nodes),
+            threads=self._settings.threads,
             max_batch=self.max_batch,
+            warm_up=self._warmed,
             notes=self._notes,
         )
+
+    def feed(self, rows: int) -> Outputs:
+        """Make zeros for so many rows, of the sizes that are known.
+
+        Raises: EnvironmentFault R404 where a size is not.
+        """
+        made = zeros(self.inputs, self._sizes, rows)
+        if isinstance(made, str):
+            raise EnvironmentFault("R404", f"{self.name}: {made}", "say what it is: sizes={...}")
+        return made
+
+    def warm_up(self) -> tuple[Warmed, ...]:
+        """Run the batches whose first run is slow, twice each, and give what that took; `load(warm=True)` does it.
+
+        On a GPU and in OpenVINO those are the powers of two up to `max_batch`, on the CPU it is one row. Where a size
+        is not known nothing is run, and a note in the report says so.
+
+        Raises: RequestFault R208.
+        """
+        warmed: list[Warmed] = []
+        for rows in self._runner.batches(self.max_batch if self._rows is not None else 1):
+            made = zeros(self.inputs, self._sizes, rows)
+            if isinstance(made, str):
+                self.add_notes([f"no warm-up: {made}"])
+                break
+            warmed.append(warm(rows, partial(self._run, made)))
+        self._warmed = tuple(warmed)
+        return self._warmed
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Have the report say more."""
+        self._notes = tuple(dict.fromkeys((*self._notes, *notes)))
 
     def _by_name(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Mapping[str, npt.ArrayLike]:
         if isinstance(x, Mapping):
@@ -245,10 +289,6 @@ class Model:
             count = len(self.inputs)
             raise RequestFault("R207", f"{self.name}: one array is given for {count} inputs", f"map {names} to arrays")
         return {self.inputs[0].name: x}
-
-    def _run(self, feed: Outputs) -> Outputs:
-        names = [output.name for output in self.outputs]
-        return dict(zip(names, engine.run(self.name, self._session, names, feed), strict=True))
 
     def _run_whole(self, feed: Outputs) -> Outputs:
         for tensor in self.inputs:

@@ -117,7 +117,9 @@ def test_onnx_runtime_s_silent_fall_back_is_seen(monkeypatch: pytest.MonkeyPatch
     use_driver(monkeypatch, Driver())
     real = engine.open_session
 
-    def without_cuda(path: Path, wanted: object, threads: int) -> engine.Session:
+    def without_cuda(path: Path, wanted: object, threads: int, **named: Any) -> engine.Session:
+        if wanted == [(providers.CPU, {})]:
+            return real(path, [(providers.CPU, {})], threads, **named)
         return real(path, [(providers.CPU, {})], threads)
 
     monkeypatch.setattr(engine, "open_session", without_cuda)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Add the option that names a device."""
-    command.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda, cuda:N or tensorrt (auto)")
+    command.add_argument(
+        "--device", type=device, default="auto", help="auto, cpu, cuda, cuda:N, tensorrt or openvino (auto)"
+    )
 
 
 def add_threads(command: argparse.ArgumentParser) -> None:
