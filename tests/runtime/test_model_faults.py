@@ -337,7 +337,7 @@ def test_a_module_in_the_current_folder_is_not_run(folder: Path, monkeypatch: py
     assert not (folder / "run").exists()
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [8, pytest.param(400, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 def test_changed_bytes_are_a_model_or_a_typed_fault(digits: Path, folder: Path, count: int) -> None:
     whole = digits.read_bytes()
     random = np.random.RandomState(count)
