@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 
 from netc_runtime.errors import ImageFault
 from netc_runtime.flatten import flattened, raw_mode
-from netc_runtime.manifest import ImageRecipe, Size
+from netc_runtime.geometry import SMALLER, fitted
+from netc_runtime.manifest import ImageRecipe
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
 Color: TypeAlias = Literal["rgb", "bgr", "gray"]
@@ -40,7 +41,6 @@ _SIGNATURES = {
 }
 _ORIENTATION = 0x0112  # EXIF's tag
 _TILE = (322, 323)  # TIFF's tags of a tile's width and length
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def named(source: Source) -> str:
@@ -81,7 +81,7 @@ def fit(pixels: Pixels, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pi
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
         raise _unsuited(pixels, "uint8 pixels (H, W, 1 or 3)")
     flat = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return _array(_fitted(flat, recipe, max_pixels), "gray" if pixels.shape[2] == 1 else "rgb")
+    return _array(fitted(flat, recipe, max_pixels), "gray" if pixels.shape[2] == 1 else "rgb")
 
 
 def read(source: Source, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -90,7 +90,7 @@ def read(source: Source, recipe: ImageRecipe, max_pixels: int = MAX_PIXELS) -> P
     Shape: (H, W, C), contiguous
     Raises: ImageFault as `decode` and `fit` do.
     """
-    return _array(_fitted(_decoded(source, recipe.color, max_pixels), recipe, max_pixels), recipe.color)
+    return _array(fitted(_decoded(source, recipe.color, max_pixels), recipe, max_pixels), recipe.color)
 
 
 def normalise(batch: Pixels, recipe: ImageRecipe) -> Floats:
@@ -137,8 +137,8 @@ def picture(
     Raises: ImageFault as `prepare` does.
     """
     flat = _decoded(source, recipe.color, max_pixels)
-    fitted = _array(_fitted(flat, recipe, max_pixels), recipe.color)
-    got, expected = fitted.shape[:2], tuple(fixed or free for fixed, free in zip(sides, fitted.shape[:2], strict=True))
+    pixels = _array(fitted(flat, recipe, max_pixels), recipe.color)
+    got, expected = pixels.shape[:2], tuple(fixed or free for fixed, free in zip(sides, pixels.shape[:2], strict=True))
     if got != expected:
         height, width = expected
         size = str(height) if height == width else f"[{height}, {width}]"
@@ -148,10 +148,7 @@ def picture(
             f"{named(source)} is {got[0]} x {got[1]}{before}, the model's input is {height} x {width} (height x width)",
             f"write `resize = {size}, fit = stretch`, or `resize` with `crop = {size}`, in the spec, and export again",
         )
-    return fitted
-
-
-_SMALLER = "scale the picture down, or allow more with max_pixels"
+    return pixels
 
 
 def _bytes(source: str | os.PathLike[str], name: str) -> bytes:
@@ -202,7 +199,7 @@ def _decoded(source: Source, color: Color, max_pixels: int) -> Image.Image:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limits lie above ours; its warning is caught here only where warnings are errors.
-        raise ImageFault("R305", f"{name}: {error}", _SMALLER) from error
+        raise ImageFault("R305", f"{name}: {error}", SMALLER) from error
     except Exception as error:
         # A decoder meets a stranger's bytes with whatever exception comes; none of them is a bug of the caller's.
         raise _unknown(name, data) from error
@@ -233,14 +230,14 @@ def _check_pixels(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageFault(
-            "R305", f"{name} has {width} x {height} = {width * height} pixels, at most {max_pixels} are read", _SMALLER
+            "R305", f"{name} has {width} x {height} = {width * height} pixels, at most {max_pixels} are read", SMALLER
         )
     tags: Any = getattr(image, "tag_v2", {})
     sides = [tags.get(tag, 0) for tag in _TILE]
     # A tile is decoded whole, however little of it the picture shows.
     if not all(isinstance(side, int) for side in sides) or sides[0] * sides[1] > max_pixels:
         what = " x ".join(str(side) for side in sides)
-        raise ImageFault("R305", f"{name} is stored in tiles of {what}, at most {max_pixels} pixels are read", _SMALLER)
+        raise ImageFault("R305", f"{name} is stored in tiles of {what}, at most {max_pixels} pixels are read", SMALLER)
 
 
 def _array(flat: Image.Image, color: Color) -> Pixels:
@@ -248,60 +245,6 @@ def _array(flat: Image.Image, color: Color) -> Pixels:
     if color == "gray":
         return array[..., np.newaxis]
     return array if color == "rgb" else np.ascontiguousarray(array[..., ::-1])
-
-
-def _fitted(flat: Image.Image, recipe: ImageRecipe, max_pixels: int) -> Image.Image:
-    if recipe.resize is not None:
-        flat = _resize(flat, recipe.resize, recipe, max_pixels)
-    return flat if recipe.crop is None else _centre(flat, *_pair(recipe.crop), max_pixels)
-
-
-def _resize(flat: Image.Image, resize: Size, recipe: ImageRecipe, max_pixels: int) -> Image.Image:
-    width, height = flat.size
-    box_height, box_width = _pair(resize)
-    if recipe.fit == "stretch":
-        new_height, new_width = box_height, box_width
-    # box_height / height >= box_width / width, cross-multiplied: covering takes the larger scale, "pad" the smaller.
-    elif (box_height * width >= box_width * height) == (recipe.fit == "crop"):
-        new_height, new_width = box_height, max(1, box_height * width // height)
-    else:
-        new_height, new_width = max(1, box_width * height // width), box_width
-    _check_made(flat, new_height, new_width, max_pixels)
-    if (new_width, new_height) != flat.size:
-        flat = flat.resize((new_width, new_height), _FILTERS[recipe.filter])
-    return _centre(flat, box_height, box_width, max_pixels) if recipe.fit == "pad" else flat
-
-
-def _centre(flat: Image.Image, height: int, width: int, max_pixels: int) -> Image.Image:
-    _check_made(flat, max(height, flat.height), max(width, flat.width), max_pixels)
-    top, left = _corner(flat.height, height), _corner(flat.width, width)
-    try:
-        return flat.crop((left, top, left + width, top + height))  # beyond the picture: zeros
-    except (
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:  # where max_pixels is above Pillow's
-        raise ImageFault("R305", f"a picture of {flat.height} x {flat.width}: {error}", _SMALLER) from error
-
-
-def _corner(side: int, wanted: int) -> int:
-    """Where a central part begins; a shorter side is first padded, the smaller half before it."""
-    # Python rounds half to even, as torchvision does.
-    return -((wanted - side) // 2) if side < wanted else round((side - wanted) / 2)
-
-
-def _check_made(flat: Image.Image, height: int, width: int, max_pixels: int) -> None:
-    if height * width > max(max_pixels, flat.width * flat.height):
-        raise ImageFault(
-            "R305",
-            f"a picture of {flat.height} x {flat.width} becomes {height} x {width} by its recipe, "
-            f"at most {max_pixels} pixels are made",
-            "crop the picture to a usual shape, or allow more with max_pixels",
-        )
-
-
-def _pair(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
 
 
 def _unsuited(pixels: npt.NDArray[Any], expected: str) -> ImageFault:
