@@ -28,7 +28,6 @@ class Package(NamedTuple):
 PACKAGES = (
     Package("numpy", "numpy"),
     Package("pillow", "PIL._imaging"),
-    Package("simplejpeg", "simplejpeg", "reads JPEG files faster"),
     Package("openvino", "openvino", "a second engine for processors"),
 )
 
