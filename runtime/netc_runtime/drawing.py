@@ -79,7 +79,7 @@ def _mask(name: str, classes: npt.NDArray[Any], pixels: Pixels) -> Iterator[tupl
 
 def _pointed(pixels: Pixels, x: float, y: float) -> Image.Image:
     picture = Image.fromarray(pixels)
-    if np.isfinite(x) and np.isfinite(y):
+    if 0 <= x <= 1 and 0 <= y <= 1:  # else, and of NaN, there is nothing to point at
         across, down = x * picture.width, y * picture.height
         radius = max(3, min(picture.size) // 40)
         draw = ImageDraw.Draw(picture)
