@@ -200,8 +200,7 @@ def processes(net: Net, span: float) -> Table:
     lines = {name: [sys.executable, "-c", script, *ends] for name, script in SCRIPTS.items()}
     if find_spec("openvino") is None:
         del lines["OpenVINO"]
-    command = str(Path(sys.executable).with_name("netc-runtime"))
-    lines["netc-runtime predict"] = [command, "predict", *ends[:2], "--device", "cpu"]
+    lines["netc-runtime predict"] = [sys.executable, "-m", "netc_runtime", "predict", *ends[:2], "--device", "cpu"]
 
     def run(line: list[str]) -> None:
         subprocess.run(line, check=True, capture_output=True)
