@@ -1,0 +1,269 @@
+"""HTTP/1.1 by uvicorn, with what it leaves open: deadlines for what a client sends, limits on all of it, and the drain.
+
+uvicorn waits for ever for the rest of a head or of a body. Here each has a deadline, after which the client is told so
+(408) and the connection ends. A head has a largest size (431, its first line 414), and there are so many connections at
+most (503). Whoever is refused while still sending gets to read why: what comes after the answer is thrown away for a
+moment, since closing at once would reset the connection before the answer is read.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+LINGER_SECONDS = 2.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may send, and how long it may take; sizes in bytes, times in seconds."""
+
+    connections: int = 1024
+    head_bytes: int = 32 << 10
+    url_bytes: int = 8 << 10
+    headers: int = 100
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 75.0
+
+
+class _Refused(Exception):
+    """Ends the parsing of a request that is answered here."""
+
+
+class _Transport:
+    """A connection's transport, closed so that a client that is still sending gets to read its answer."""
+
+    def __init__(self, transport: asyncio.Transport, unread: Callable[[], bool]) -> None:
+        self._inner = transport
+        self._unread = unread
+        self.lingering = False
+        self.write = transport.write
+        self.get_extra_info = transport.get_extra_info
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+        self.set_protocol = transport.set_protocol
+
+    def is_closing(self) -> bool:
+        return self.lingering or self._inner.is_closing()
+
+    def close(self) -> None:
+        if self.is_closing() or not self._unread():
+            self._inner.close()
+            return
+        self.lingering = True
+        if self._inner.can_write_eof():
+            self._inner.write_eof()
+        self._inner.resume_reading()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._inner.close)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection under limits; `under` makes the class that uvicorn takes."""
+
+    limits = Limits()
+
+    @classmethod
+    def under(cls, limits: Limits) -> type["Connection"]:
+        """The class of connections that have these limits."""
+        return type(cls.__name__, (cls,), {"limits": limits})
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._head_bytes = 0
+        self._answer: tuple[int, str] | None = None
+
+    # --- the transport's events
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(cast(asyncio.Transport, _Transport(transport, self._is_unread)))
+        if len(self.connections) > self.limits.connections:
+            self.refuse(503, f"{self.limits.connections} connections are open, and no more are taken", retry=1)
+            return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_head:
+            if self._deadline is None:
+                self._wait_for_head()  # of the next request on a connection that was idle
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.limits.head_bytes:
+            if len(self.url or b"") > self.limits.url_bytes or not self.headers:
+                self.refuse(414, f"the address is longer than {self.limits.url_bytes} bytes")
+            else:
+                self.refuse(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
+
+    # --- the parser's events
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self.limits.url_bytes:
+            self._stop(414, f"the address is longer than {self.limits.url_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > self.limits.headers:
+            self._stop(431, f"there are more than {self.limits.headers} headers")
+        if len(name) + len(value) > self.limits.head_bytes:
+            self._stop(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+        self._wait("body", self.limits.body_seconds)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._forget_deadline()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_unread():
+            self._forget_deadline()
+            self.transport.close()  # what is left of the body is not waited for
+
+    def _is_unread(self) -> bool:
+        # Whether the client may be sending still: the head or the body of its request was not whole.
+        return self._answer is not None or (self.cycle is not None and self.cycle.more_body)
+
+    # --- deadlines
+
+    def _wait_for_head(self) -> None:
+        self._head_bytes = 0
+        self._wait("head", self.limits.head_seconds)
+
+    def _wait(self, what: str, seconds: float) -> None:
+        self._forget_deadline()
+        self._deadline = self.loop.call_later(seconds, self._late, what, seconds)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self, what: str, seconds: float) -> None:
+        if self.flow.read_paused:
+            self._wait(what, seconds)  # it is us who do not read
+        else:
+            self.refuse(408, f"the {what} of the request was not whole after {seconds:g} s")
+
+    # --- answers
+
+    def _stop(self, status: int, words: str) -> None:
+        self._answer = (status, words)
+        raise _Refused
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser gave up on."""
+        status, words = self._answer or (400, "this is not a request of HTTP/1.1")
+        self.refuse(status, words)
+
+    def refuse(self, status: int, words: str, *, retry: int | None = None) -> None:
+        """Answer instead of the application, where it has not begun to, and end the connection."""
+        if self.transport.is_closing():
+            return
+        self._forget_deadline()
+        self._answer = (status, words)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = orjson.dumps({"error": words})
+            again = "" if retry is None else f"retry-after: {retry}\r\n"
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n{again}connection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with a drain: a signal first makes it not ready, and a stated time later it takes no more.
+
+    `on_drain` is called at the first signal. The second one ends the waiting, whatever runs.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, drain_seconds: float, on_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._draining = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end a server; the process then ends with 0, not by the signal."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self.drain)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def drain(self) -> None:
+        """Begin to end, or end now where that has begun."""
+        if self._draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._draining = True
+        self._on_drain()
+        asyncio.get_running_loop().call_later(self._drain_seconds, self._stop_listening)
+
+    def _stop_listening(self) -> None:
+        self.should_exit = True
+
+
+def config(app: Any, *, host: str, port: int, limits: Limits, **more: Any) -> uvicorn.Config:
+    """uvicorn's settings for an application: its C parts are required, and it neither logs requests nor names itself.
+
+    Raises: ImportError where uvloop or httptools is missing.
+    """
+    import uvloop as _uvloop  # noqa: F401 -- uvicorn falls back without it, and is several times slower
+
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=Connection.under(limits),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(limits.idle_seconds),
+        **more,
+    )

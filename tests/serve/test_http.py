@@ -1,0 +1,221 @@
+"""What a stranger sends over a raw socket: each has its answer, in time, and the next good request is right."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from netc_runtime import http
+
+LIMITS = http.Limits(connections=8, head_seconds=0.5, body_seconds=0.5, idle_seconds=1)
+GOOD = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"
+
+
+async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    """Give the body back; `/refuse` answers before it reads, `/hold` when it is told to."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body, status = bytearray(), 413 if scope["path"] == "/refuse" else 200
+    while status == 200:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    if scope["path"] == "/hold":
+        scope["app_state"].held.set()
+        await asyncio.to_thread(scope["app_state"].go.wait)
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(body)})
+
+
+class Running:
+    """The server on a port of its own, in a thread."""
+
+    def __init__(self, limits: http.Limits) -> None:
+        self.held, self.go, self.drained = threading.Event(), threading.Event(), threading.Event()
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "app_state": self}, receive, send)
+
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = listening.getsockname()[1]
+        self.server = http.Server(
+            http.config(with_state, host="127.0.0.1", port=0, limits=limits),
+            drain_seconds=0.2,
+            on_drain=self.drained.set,
+        )
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(listening,))
+        self._thread.start()
+        assert self._started.wait(10)
+
+    def _run(self, listening: socket.socket) -> None:
+        async def serve() -> None:
+            self.loop = asyncio.get_running_loop()
+            self.loop.call_soon(self._started.set)
+            await self.server._serve([listening])  # pyright: ignore[reportPrivateUsage] -- without signals: a thread
+
+        with asyncio.Runner(loop_factory=self.server.config.get_loop_factory()) as runner:
+            runner.run(serve())
+
+    def drain(self) -> None:
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(self.server.drain)
+
+    def stop(self) -> None:
+        self.go.set()
+        self.server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def connect(self) -> socket.socket:
+        found = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return found
+
+    def ask(self, *parts: bytes) -> bytes:
+        """All that comes back until the server ends the connection."""
+        with self.connect() as client:
+            for part in parts:
+                client.sendall(part)
+            return rest(client)
+
+
+def rest(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
+def answer(client: socket.socket) -> bytes:
+    """One answer with a body of known length."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += client.recv(1)
+    length = next(int(line[15:]) for line in found.split(b"\r\n") if line.startswith(b"content-length:"))
+    while length:
+        part = client.recv(length)
+        found, length = found + part, length - len(part)
+    return found
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    made = Running(LIMITS)
+    yield made
+    made.stop()
+
+
+def good(running: Running) -> None:
+    with running.connect() as client:
+        client.sendall(GOOD)
+        found = answer(client)
+    assert found.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert found.endswith(b"\r\n\r\nhi")
+
+
+BIG = b"POST /echo HTTP/1.1\r\nhost: a\r\n"
+CASES: dict[str, tuple[int, tuple[bytes, ...]]] = {
+    "garbage": (400, (b"\x00\xff\x16\x03 hello\r\n\r\n",)),
+    "content-length twice": (400, (BIG + b"content-length: 2\r\ncontent-length: 3\r\n\r\nhi",)),
+    "content-length and chunked": (
+        400,
+        (BIG + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",),
+    ),
+    "negative content-length": (400, (BIG + b"content-length: -1\r\n\r\n",)),
+    "chunk of no size": (400, (BIG + b"transfer-encoding: chunked\r\n\r\nzz\r\nhi\r\n",)),
+    "a long address": (414, (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n",)),
+    "a long header": (431, (BIG + b"x: " + b"a" * (1 << 20) + b"\r\n\r\n",)),
+    "many headers": (431, (BIG + b"x: y\r\n" * 200 + b"\r\n",)),
+    "headers without end": (431, (BIG, *[b"x: " + b"a" * 1000 + b"\r\n"] * 50)),
+    "a slow head": (408, (BIG,)),
+    "a slow body": (408, (BIG + b"content-length: 5\r\n\r\n", b"hi")),
+    "a slow chunk": (408, (BIG + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nhi\r\n")),
+    "silence": (408, ()),
+    "refused before it is read": (
+        413,
+        (b"POST /refuse HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n", b"a" * 4_000_000),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_request_has_its_answer_and_ends_its_connection(running: Running, name: str) -> None:
+    status, parts = CASES[name]
+    found = running.ask(*parts)
+    assert found.startswith(f"HTTP/1.1 {status} ".encode()), found[:200]
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert b"Traceback" not in found
+    good(running)
+
+
+def test_requests_follow_one_another_on_a_connection(running: Running) -> None:
+    with running.connect() as client:
+        for _ in range(3):
+            client.sendall(GOOD)
+            assert answer(client).endswith(b"hi")
+        client.sendall(GOOD + GOOD)  # the second is sent before the first is answered
+        assert answer(client).endswith(b"hi")
+        assert answer(client).endswith(b"hi")
+
+
+def test_a_body_in_many_chunks_is_one_body(running: Running) -> None:
+    with running.connect() as client:
+        client.sendall(BIG + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 70_000 + b"0\r\n\r\n")
+        assert answer(client).endswith(b"\r\n\r\n" + b"a" * 70_000)
+
+
+def test_an_idle_connection_is_ended(running: Running) -> None:
+    with running.connect() as client:
+        client.sendall(GOOD)
+        answer(client)
+        assert rest(client) == b""
+
+
+def test_connections_beyond_the_most_are_told_to_come_again() -> None:
+    running = Running(replace(LIMITS, connections=2, head_seconds=30))
+    try:
+        with running.connect() as first, running.connect() as second:
+            first.sendall(GOOD)
+            answer(first)
+            second.sendall(GOOD)
+            answer(second)
+            found = running.ask(GOOD)
+            assert found.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"\r\nretry-after: 1\r\n" in found
+        good(running)
+    finally:
+        running.stop()
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody(running: Running) -> None:
+    for part in (BIG, BIG + b"content-length: 100\r\n\r\nhalf"):
+        with running.connect() as client:
+            client.sendall(part)
+        good(running)
+
+
+def test_what_was_accepted_is_answered_after_the_drain_began() -> None:
+    running = Running(LIMITS)
+    with running.connect() as client:
+        client.sendall(GOOD.replace(b"/echo", b"/hold"))
+        assert running.held.wait(10)
+        running.drain()
+        assert running.drained.wait(10)
+        good(running)  # the listener is there until the stated time is over
+        running.go.set()
+        found = rest(client)
+    assert found.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert found.endswith(b"hi")
+    running.stop()
+    with pytest.raises(ConnectionRefusedError):
+        running.connect()
