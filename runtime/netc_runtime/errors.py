@@ -55,6 +55,24 @@ CODES: dict[str, Kind] = {
     "R405": Kind("the result cannot be written", 3),
     "R406": Kind("a package that the runtime needs is not installed, or broken", 3),
     "R407": Kind("the folder of the session cache cannot be read", 3),
+    "R530": Kind("the queue is full", 3),
+    "R531": Kind("the model takes no more requests", 3),
+    "R532": Kind("the deadline passed in the queue", 3),
+    "R533": Kind("the model fails on this request", 1),
+    "R534": Kind("memory does not suffice for this request", 3),
+    "R535": Kind("the model's worker has died", 3),
+    "R536": Kind("the request is larger than the queue", 1),
+}
+
+# The HTTP status of what a server answers; the other families' are the server's to choose.
+STATUSES: dict[str, int] = {
+    "R530": 503,
+    "R531": 503,
+    "R532": 504,
+    "R533": 500,
+    "R534": 503,
+    "R535": 503,
+    "R536": 413,
 }
 
 
@@ -112,6 +130,21 @@ class EnvironmentFault(RuntimeFault):
     """The installation, the machine or a setting is at fault."""
 
     family = "R4"
+
+
+class ServeFault(RuntimeFault):
+    """A request that a server does not answer with tensors; `retry_after_s` says when to come again, where it helps."""
+
+    family = "R5"
+
+    def __init__(self, code: str, message: str, help: str, retry_after_s: float | None = None) -> None:
+        super().__init__(code, message, help)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return STATUSES[self.code]
 
 
 def printable(text: str) -> str:

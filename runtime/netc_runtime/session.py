@@ -143,8 +143,24 @@ class Model:
         if self.manifest is not None:
             contract.require(self.name, self.manifest.require, sizes)
         if self._rows is None:
-            return self._run_whole(feed)
+            self.check_whole(feed)
+            return self._run(feed)
         return run_rows(self.name, self._run, feed, sizes[self._rows], self.max_batch)
+
+    def check_whole(self, feed: Mapping[str, Array]) -> None:
+        """Check the rows of a model that cannot be split: all of a request's go at once, at most `max_batch`.
+
+        Raises: RequestFault R209.
+        """
+        for tensor in self.inputs:
+            free = bool(tensor.shape) and isinstance(tensor.shape[0], str)
+            if free and (rows := len(feed[tensor.name])) > self.max_batch:
+                raise RequestFault(
+                    "R209",
+                    f'{self.name}: input "{tensor.name}" has {rows} rows, at most {self.max_batch} go at once, '
+                    "and the outputs do not follow the rows",
+                    f"load it with max_batch={rows} or more, or give fewer rows",
+                )
 
     def decode(
         self, outputs: Mapping[str, Array], top: int = 5, threshold: float | None = None
@@ -289,18 +305,6 @@ class Model:
             count = len(self.inputs)
             raise RequestFault("R207", f"{self.name}: one array is given for {count} inputs", f"map {names} to arrays")
         return {self.inputs[0].name: x}
-
-    def _run_whole(self, feed: Outputs) -> Outputs:
-        for tensor in self.inputs:
-            free = bool(tensor.shape) and isinstance(tensor.shape[0], str)
-            if free and (rows := len(feed[tensor.name])) > self.max_batch:
-                raise RequestFault(
-                    "R209",
-                    f'{self.name}: input "{tensor.name}" has {rows} rows, at most {self.max_batch} go at once, '
-                    "and the outputs do not follow the rows",
-                    f"load it with max_batch={rows} or more, or give fewer rows",
-                )
-        return self._run(feed)
 
     def _picture_input(self) -> tuple[Input, ImageRecipe]:
         recipe = self.inputs[0].image if len(self.inputs) == 1 else None

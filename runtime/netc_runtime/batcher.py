@@ -1,0 +1,319 @@
+"""Requests to one model, batched greedily: it runs at once when idle, and together what came while it was busy."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from netc_runtime.errors import ServeFault
+from netc_runtime.execution import Execution, Request, Run, execute
+from netc_runtime.rows import Tensors
+from netc_runtime.tally import Tally
+from netc_runtime.waiting import Pending, Waiting
+from netc_runtime.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model's queue may hold, what waits and what runs together; and how long a request and a run may take.
+
+    A request without rows counts as one. Nothing for `timeout_s` lets a request wait for ever, unless it says itself.
+    """
+
+    rows: int = 1024
+    size_bytes: int = 2**30
+    timeout_s: float | None = 30.0
+    hung_after_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A request's outputs, as views into those of its batch; how long it waited, and its batch's rows and stages."""
+
+    outputs: Tensors
+    rows: int
+    batch_rows: int
+    queue_ns: int
+    input_ns: int
+    infer_ns: int
+    output_ns: int
+
+
+class Works(Protocol):
+    """What runs a batch beside the event loop: `Worker`, or a test's."""
+
+    def start(self, job: Callable[[], Execution]) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Makes(Protocol):
+    """What makes one: it is told whom to call in the event loop with a job's result, and with what ended the thread."""
+
+    def __call__(
+        self, name: str, done: Callable[[Execution], None], died: Callable[[BaseException], None]
+    ) -> Works: ...
+
+
+class Batcher:
+    """The queue before one model, and the thread behind it; everything here is called in one event loop.
+
+    `run` gives a batch's outputs by name; rows beyond `max_batch` of a single request are for it to split.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Run,
+        max_batch: int,
+        limits: Limits | None = None,
+        *,
+        died: Callable[[], None] = lambda: None,
+        worker: Makes = Worker[Execution],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.limits = limits or Limits()
+        self.tally = Tally()
+        self.rows = 0  # accepted and not yet answered
+        self.size_bytes = 0
+        self.failed: BaseException | None = None
+        self._run = run
+        self._max_batch = max_batch
+        self._died = died
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting()
+        self._running: list[Pending] = []
+        self._scheduled = False
+        self._draining = False
+        self._empty: asyncio.Event = asyncio.Event()
+        self._empty.set()
+        self._clock = clock  # uvloop's own counts whole milliseconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf  # when the timer goes off: at the earliest deadline, or before it
+        self._row_s: float | None = None  # measured, the latest weighing most
+        self._worker = worker(f"netc-{name}", self._finish, self._fail)
+
+    @property
+    def open(self) -> bool:
+        """Whether requests are taken."""
+        return self.failed is None and not self._draining
+
+    @property
+    def live(self) -> bool:
+        """Whether the worker is there and no batch has been running for longer than the limit."""
+        if self.failed is not None:
+            return False
+        return not self._running or self._busy_s() <= self.limits.hung_after_s
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    @property
+    def retry_after_s(self) -> float:
+        """How long what is accepted will take, by the time that the last batches took a row; 1 before the first."""
+        if self._row_s is None:
+            return 1.0
+        spent = self._busy_s() if self._running else 0.0
+        return max(self._row_s * self.rows - spent, 0.0)
+
+    def admit(self, rows: int, size_bytes: int) -> None:
+        """Tell whether a request of this size would be taken now, before its body is read.
+
+        Raises: ServeFault, R535 when the worker has died, R531 when it drains, R536 when such a request never fits,
+        R530 when it does not fit now.
+        """
+        if self.failed is not None:
+            raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
+        if self._draining:
+            raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
+        rows = max(rows, 1)
+        limits = self.limits
+        for what, asked, held, most in (
+            ("rows", rows, self.rows, limits.rows),
+            ("bytes", size_bytes, self.size_bytes, limits.size_bytes),
+        ):
+            if asked > most:
+                raise ServeFault(
+                    "R536",
+                    f"{self.name}: the request has {asked:,} {what}, the queue holds at most {most:,}",
+                    "send it in parts",
+                )
+            if held + asked > most:
+                raise ServeFault(
+                    "R530",
+                    f"{self.name}: the queue is full: {held:,} {what} of {most:,} are taken, the request has {asked:,}",
+                    "come again when some are answered",
+                    self.retry_after_s,
+                )
+
+    async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
+        """Wait for a request's answer; `timeout_s`, or else the limit, bounds how long it waits for its turn.
+
+        When the caller is cancelled the request is dropped, and if it has not begun it never will.
+
+        Raises: ServeFault R530 to R536.
+        """
+        try:
+            self.admit(request.rows, request.size_bytes)
+        except ServeFault as fault:
+            self.tally.failed(fault.code, 0)
+            raise
+        pending = self._accept(request, self.limits.timeout_s if timeout_s is None else timeout_s)
+        assert pending.future is not None
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            self._forget(pending)
+            raise
+
+    async def drain(self) -> None:
+        """Take no more requests, answer those accepted, and end the thread."""
+        self._draining = True
+        await self._empty.wait()
+        await self._worker.close()
+
+    def abandon(self) -> None:
+        """Take no more requests and answer those that wait with R531; a batch that runs is not stopped."""
+        self._draining = True
+        for pending in self._waiting.all():
+            self._waiting.remove(pending)
+            self._refuse(pending, ServeFault("R531", f"{self.name} closes", "come again, or ask another server", 1.0))
+
+    def _accept(self, request: Request, timeout_s: float | None) -> Pending:
+        now = self._clock()
+        deadline = None if timeout_s is None else now + timeout_s
+        pending = Pending(request, future=self._loop.create_future(), arrived=now, deadline=deadline)
+        self.rows += max(request.rows, 1)
+        self.size_bytes += request.size_bytes
+        self._empty.clear()
+        self._waiting.add(pending)
+        if deadline is not None and deadline < self._looks_at:
+            self._look_at(deadline)
+        if not self._running and not self._scheduled:
+            # After what is ready in the loop already: requests read in one go are one batch.
+            self._scheduled = True
+            self._loop.call_soon(self._start)
+        return pending
+
+    def _start(self) -> None:
+        self._scheduled = False
+        if self._running:
+            return
+        now = self._clock()
+        self._expire(now)
+        while self._waiting and not self._running:
+            for pending in self._waiting.next_batch(self._max_batch):
+                assert pending.future is not None
+                if pending.future.cancelled():  # its caller has not been told yet
+                    self._drop(pending)
+                else:
+                    pending.started = now
+                    self._running.append(pending)
+        if self._running:
+            self._worker.start(partial(execute, self.name, self._run, self._running, self._max_batch))
+
+    def _finish(self, execution: Execution) -> None:
+        ran, self._running = self._running, []
+        now = self._clock()
+        rows = sum(pending.request.rows for pending in ran)
+        assert ran[0].started is not None
+        row_s = (now - ran[0].started) / max(rows, 1)
+        self._row_s = row_s if self._row_s is None else 0.8 * self._row_s + 0.2 * row_s
+        for pending in ran:
+            self._release(pending)
+        self._start()  # first: the answers are handed on while the next batch runs
+        stages = execution.input_ns, execution.infer_ns, execution.output_ns
+        self.tally.executed(execution.runs, stages)
+        for pending, result in zip(ran, execution.results, strict=True):
+            if pending.gone:
+                self.tally.cancelled += 1
+            elif isinstance(result, ServeFault):
+                self._answer_fault(pending, result, now)
+            else:
+                assert result is not None, "only a member that is gone has no result"
+                assert pending.future is not None
+                assert pending.started is not None
+                queue_ns = _ns(pending.started - pending.arrived)
+                self.tally.answered(pending.request.rows, _ns(now - pending.arrived), queue_ns, stages)
+                if not pending.future.done():
+                    pending.future.set_result(Answer(result, pending.request.rows, rows, queue_ns, *stages))
+
+    def _fail(self, error: BaseException) -> None:
+        self.failed = error
+        ran, self._running = self._running, []
+        for pending in [*ran, *self._waiting.all()]:
+            self._waiting.remove(pending)
+            self._refuse(pending, ServeFault("R535", f"{self.name}: its worker has died", "ask another server"))
+        self._died()
+
+    def _forget(self, pending: Pending) -> None:
+        assert pending.future is not None
+        if not pending.future.cancelled():
+            pending.future.exception()  # answered in the same moment: a fault that nobody reads is not worth a warning
+        elif self._waiting.remove(pending):
+            self._drop(pending)
+        else:
+            pending.gone = True
+
+    def _drop(self, pending: Pending) -> None:
+        self.tally.cancelled += 1
+        self._release(pending)
+
+    def _look_at(self, deadline: float) -> None:
+        """Set the one timer: one for each request would cost more than the rest of its queueing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = deadline
+        self._timer = self._loop.call_later(max(deadline - self._clock(), 0.0), self._look)
+
+    def _look(self) -> None:
+        self._expire(self._clock())
+        self._timer, self._looks_at = None, math.inf
+        deadlines = [pending.deadline for pending in self._waiting.all() if pending.deadline is not None]
+        if deadlines:
+            self._look_at(min(deadlines))
+
+    def _expire(self, now: float) -> None:
+        if now < self._looks_at:
+            return
+        for pending in self._waiting.all():
+            if pending.deadline is not None and pending.deadline <= now:
+                self._waiting.remove(pending)
+                self._refuse(
+                    pending,
+                    ServeFault(
+                        "R532",
+                        f"{self.name}: the request waited {now - pending.arrived:.3f} s for its turn, its deadline",
+                        "come again when the load is lower, or give it more time",
+                        self.retry_after_s,
+                    ),
+                )
+
+    def _refuse(self, pending: Pending, fault: ServeFault) -> None:
+        self._release(pending)
+        self._answer_fault(pending, fault, self._clock())
+
+    def _answer_fault(self, pending: Pending, fault: ServeFault, now: float) -> None:
+        self.tally.failed(fault.code, _ns(now - pending.arrived))
+        assert pending.future is not None
+        if not pending.future.done():
+            pending.future.set_exception(fault)
+
+    def _release(self, pending: Pending) -> None:
+        self.rows -= max(pending.request.rows, 1)
+        self.size_bytes -= pending.request.size_bytes
+        if self.rows == 0:
+            self._empty.set()
+
+    def _busy_s(self) -> float:
+        started = self._running[0].started
+        return 0.0 if started is None else self._clock() - started
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

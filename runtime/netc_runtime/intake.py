@@ -1,0 +1,41 @@
+"""A request to a loaded model as the batcher takes it: checked, counted, and told what it may share a batch with."""
+
+from collections.abc import Mapping
+
+import numpy.typing as npt
+
+from netc_runtime import contract
+from netc_runtime.execution import Request
+from netc_runtime.rows import row_symbol
+from netc_runtime.session import Model
+
+
+class Intake:
+    """Makes requests for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._rows = row_symbol(model.inputs, model.outputs)
+        self._names = [tensor.name for tensor in model.inputs]
+
+    def request(self, given: Mapping[str, npt.ArrayLike]) -> Request:
+        """Check and convert a request's arrays as `Model.predict` does.
+
+        Rows of one shape and type may share a batch. A model whose batch is fixed, or whose outputs do not follow its
+        rows, runs one request at a time, and so does a request without rows or with more than `max_batch`.
+
+        Raises: RequestFault R201 to R207 and R209; ManifestError R113.
+        """
+        model = self._model
+        feed, sizes = contract.conform(model.name, model.inputs, given)
+        if model.manifest is not None:
+            contract.require(model.name, model.manifest.require, sizes)
+        size_bytes = sum(array.nbytes for array in feed.values())
+        if self._rows is None:
+            model.check_whole(feed)
+            rows = max((len(array) for array in feed.values() if array.ndim), default=1)
+            return Request(feed, max(rows, 1), None, size_bytes)
+        rows = sizes[self._rows]
+        # Converted arrays have the types of the model's inputs: sides alone tell requests apart.
+        key = tuple(feed[name].shape[1:] for name in self._names) if rows else None
+        return Request(feed, rows, key, size_bytes)

@@ -1,0 +1,73 @@
+"""Requests that wait for a model: what runs next, and who has waited too long."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from netc_runtime.execution import Member
+
+
+@dataclass(slots=True, eq=False)
+class Pending(Member):
+    """An accepted request and who waits for its answer; times are the event loop's, in seconds."""
+
+    future: "asyncio.Future[Any] | None" = None
+    arrived: float = 0.0
+    deadline: float | None = None
+    started: float | None = None
+
+
+class Waiting:
+    """A queue for each key, first come first served within a key, and the longest wait first between keys.
+
+    Taking one out of the middle costs no more than taking the first.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[Hashable, OrderedDict[Pending, int]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def add(self, pending: Pending) -> None:
+        self._count += 1
+        self._queues.setdefault(pending.request.key, OrderedDict())[pending] = self._count
+
+    def remove(self, pending: Pending) -> bool:
+        """Take a request out; tell whether it was there."""
+        key = pending.request.key
+        queue = self._queues.get(key)
+        if queue is None or queue.pop(pending, None) is None:
+            return False
+        if not queue:
+            del self._queues[key]
+        return True
+
+    def next_batch(self, most_rows: int) -> list[Pending]:
+        """Take out what runs next: requests of one key with at most so many rows, or one that has more, or no key.
+
+        A request that does not fit is not overtaken by a later one of its key.
+        """
+        key = min(self._queues, key=lambda each: next(iter(self._queues[each].values())))
+        queue = self._queues[key]
+        batch = [queue.popitem(last=False)[0]]
+        rows = batch[0].request.rows
+        while key is not None and queue:
+            first = next(iter(queue))
+            rows += first.request.rows
+            if rows > most_rows:
+                break
+            batch.append(queue.popitem(last=False)[0])
+        if not queue:
+            del self._queues[key]
+        return batch
+
+    def all(self) -> list[Pending]:
+        """Give every request that waits, in no particular order."""
+        return [pending for queue in self._queues.values() for pending in queue]

@@ -1,0 +1,56 @@
+"""One thread beside an event loop, which runs what it is handed, one job after the other."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Worker(Generic[Result]):
+    """A thread whose jobs' results come back to the event loop that made it.
+
+    A job may raise nothing: one that does ends the thread, and `died` is called with the error. The thread is a daemon,
+    so that a job that hangs keeps no process from its exit.
+    """
+
+    def __init__(self, name: str, done: Callable[[Result], None], died: Callable[[BaseException], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done = done
+        self._died = died
+        self._jobs: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def start(self, job: Callable[[], Result]) -> None:
+        """Hand the thread a job; `done` is called with its result, in the event loop."""
+        self._jobs.put(job)
+
+    async def close(self) -> None:
+        """End the thread after the jobs it has; wait for that."""
+        self._jobs.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._tell(self._done, job())
+                del job  # a batch's arrays end with the batch, not with the next one
+        except BaseException as error:  # even SystemExit: the thread ends, and says so
+            self._tell(self._died, error)
+        self._tell(self._end)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            # The loop has closed: nobody is left to hear it.
+            assert self._loop.is_closed()
