@@ -55,6 +55,17 @@ CODES: dict[str, Kind] = {
     "R405": Kind("the result cannot be written", 3),
     "R406": Kind("a package that the runtime needs is not installed, or broken", 3),
     "R407": Kind("the folder of the session cache cannot be read", 3),
+    "R501": Kind("the body is not JSON", 1),
+    "R502": Kind("the body is no object", 1),
+    "R503": Kind("a key stands twice, or the body is nested too deep", 1),
+    "R504": Kind("a part of the request is not the protocol's", 1),
+    "R505": Kind("the request's inputs are not the model's", 1),
+    "R506": Kind("an input's shape or datatype is not the model's", 1),
+    "R507": Kind("the bytes of the body are not as they are announced", 1),
+    "R508": Kind("an input's data are not of its shape", 1),
+    "R509": Kind("an input's data are not of its datatype", 1),
+    "R510": Kind("the outputs asked for are not the model's", 1),
+    "R511": Kind("an output cannot be written as JSON", 1),
     "R530": Kind("the queue is full", 3),
     "R531": Kind("the model takes no more requests", 3),
     "R532": Kind("the deadline passed in the queue", 3),
@@ -66,6 +77,8 @@ CODES: dict[str, Kind] = {
 
 # The HTTP status of what a server answers; the other families' are the server's to choose.
 STATUSES: dict[str, int] = {
+    **{f"R5{number:02}": 400 for number in range(1, 11)},
+    "R511": 422,
     "R530": 503,
     "R531": 503,
     "R532": 504,

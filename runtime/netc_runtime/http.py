@@ -8,15 +8,16 @@ moment, since closing at once would reset the connection before the answer is re
 
 import asyncio
 import contextlib
+import importlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 LINGER_SECONDS = 2.0
@@ -90,9 +91,13 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._answer: tuple[int, str] | None = None
 
+    @property
+    def _current(self) -> RequestResponseCycle | None:
+        return self.cycle  # uvicorn says that there always is one, and begins without
+
     # --- the transport's events
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(cast(asyncio.Transport, _Transport(transport, self._is_unread)))
         if len(self.connections) > self.limits.connections:
             self.refuse(503, f"{self.limits.connections} connections are open, and no more are taken", retry=1)
@@ -153,7 +158,8 @@ class Connection(HttpToolsProtocol):
 
     def _is_unread(self) -> bool:
         # Whether the client may be sending still: the head or the body of its request was not whole.
-        return self._answer is not None or (self.cycle is not None and self.cycle.more_body)
+        cycle = self._current
+        return self._answer is not None or (cycle is not None and cycle.more_body)
 
     # --- deadlines
 
@@ -193,7 +199,7 @@ class Connection(HttpToolsProtocol):
             return
         self._forget_deadline()
         self._answer = (status, words)
-        cycle = self.cycle
+        cycle = self._current
         if cycle is None or cycle.response_complete or not cycle.response_started:
             body = orjson.dumps({"error": words})
             again = "" if retry is None else f"retry-after: {retry}\r\n"
@@ -221,7 +227,7 @@ class Server(uvicorn.Server):
         self._draining = False
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """Take the signals that end a server; the process then ends with 0, not by the signal."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
@@ -246,12 +252,12 @@ class Server(uvicorn.Server):
 
 
 def config(app: Any, *, host: str, port: int, limits: Limits, **more: Any) -> uvicorn.Config:
-    """uvicorn's settings for an application: its C parts are required, and it neither logs requests nor names itself.
+    """Give uvicorn's settings for an application: with its C parts; it neither logs requests nor names itself.
 
     Raises: ImportError where uvloop or httptools is missing.
     """
-    import uvloop as _uvloop  # noqa: F401 -- uvicorn falls back without it, and is several times slower
-
+    for name in ("uvloop", "httptools"):  # without them uvicorn is several times slower, and says nothing
+        importlib.import_module(name)
     return uvicorn.Config(
         app,
         host=host,
