@@ -73,6 +73,13 @@ CODES: dict[str, Kind] = {
     "R534": Kind("memory does not suffice for this request", 3),
     "R535": Kind("the model's worker has died", 3),
     "R536": Kind("the request is larger than the queue", 1),
+    "R540": Kind("there is no such model", 1),
+    "R541": Kind("the model has no such version", 1),
+    "R542": Kind("the model repository cannot be read", 1),
+    "R543": Kind("the model cannot be loaded", 1),
+    "R544": Kind("the model is not ready", 1),
+    "R545": Kind("there are more models than the limit", 1),
+    "R546": Kind("the model's files changed while they were read", 1),
 }
 
 # The HTTP status of what a server answers; the other families' are the server's to choose.
@@ -86,6 +93,13 @@ STATUSES: dict[str, int] = {
     "R534": 503,
     "R535": 503,
     "R536": 413,
+    "R540": 404,
+    "R541": 404,
+    "R542": 503,
+    "R543": 400,
+    "R544": 503,
+    "R545": 400,
+    "R546": 503,
 }
 
 

@@ -1,4 +1,4 @@
-"""One thread beside an event loop, which runs what it is handed, one job after the other."""
+"""Threads beside an event loop: one that runs what it is handed, job after job, and one for a single job."""
 
 import asyncio
 import threading
@@ -29,9 +29,13 @@ class Worker(Generic[Result]):
         """Hand the thread a job; `done` is called with its result, in the event loop."""
         self._jobs.put(job)
 
+    def finish(self) -> None:
+        """End the thread after the jobs it has."""
+        self._jobs.put(None)
+
     async def close(self) -> None:
         """End the thread after the jobs it has; wait for that."""
-        self._jobs.put(None)
+        self.finish()
         await asyncio.shield(self._ended)
         self._thread.join()
 
@@ -54,3 +58,29 @@ class Worker(Generic[Result]):
         except RuntimeError:
             # The loop has closed: nobody is left to hear it.
             assert self._loop.is_closed()
+
+
+async def aside(job: Callable[[], Result]) -> Result:
+    """Run one job on a daemon thread of its own and wait for it; unlike an executor's it does not keep a process up.
+
+    Raises: what the job raises.
+    """
+    future: asyncio.Future[tuple[Result] | BaseException] = asyncio.get_running_loop().create_future()
+
+    def done(result: tuple[Result] | BaseException) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def guarded() -> tuple[Result] | BaseException:
+        try:
+            return (job(),)
+        except BaseException as error:
+            return error
+
+    worker = Worker("netc-aside", done, done)
+    worker.start(guarded)
+    worker.finish()
+    result = await future
+    if isinstance(result, BaseException):
+        raise result
+    return result[0]

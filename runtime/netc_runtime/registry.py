@@ -1,0 +1,331 @@
+"""The models that a server has: their versions loaded, swapped and closed without a request being lost."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from netc_runtime.batcher import Limits
+from netc_runtime.benchmark.inputs import make_request
+from netc_runtime.errors import EnvironmentFault, RequestFault, RuntimeFault, ServeFault
+from netc_runtime.repository import Found, Repository, Stamp, name_of, version_of
+from netc_runtime.served import Served
+from netc_runtime.session import Model
+from netc_runtime.worker import aside
+
+State: TypeAlias = Literal["READY", "LOADING", "UNAVAILABLE"]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the index. A version may be READY and have a reason: why the newer file in its place is not served."""
+
+    name: str
+    version: int
+    state: State
+    reason: str
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A version on disk: what is served of it, and the files that were last seen and last tried."""
+
+    served: Served | None = None
+    loading: bool = False
+    reason: str = ""
+    seen: Stamp | None = None
+    tried: Stamp | None = None
+    verdict: str = ""  # on the files last tried: why they are not served, or nothing
+
+
+class Registry:
+    """The models of a repository; everything here is called in one event loop, and loads go on beside it.
+
+    `load` opens a model's file. `latest` bounds how many versions of a model are kept, and `most` how many in all;
+    `warm` are the rows of the batches that run before a version is ready. `died` is called when a worker has died.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        load: Callable[[Path], Model],
+        *,
+        limits: Limits | None = None,
+        latest: int | None = None,
+        most: int = 64,
+        warm: Sequence[int] = (1,),
+        died: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._repository = repository
+        self._load_file = load
+        self._limits = limits or Limits()
+        self._latest = latest
+        self._most = most
+        self._warm = tuple(warm)
+        self._died = died
+        self._models: dict[str, dict[int, _Slot]] = {}
+        self._unloaded: dict[str, list[int]] = {}  # by call, with their versions: polling leaves them alone
+        self._closing: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()  # one change at a time; requests do not wait for it
+        self._started = False
+        self._draining = False
+
+    async def start(self) -> None:
+        """Load every model; one that cannot be loaded is UNAVAILABLE, and the others are served.
+
+        Raises: ServeFault R542.
+        """
+        await self._update(None, patient=False)
+        self._started = True
+
+    async def poll(self) -> None:
+        """Follow what has changed on disk since the last time.
+
+        Files are loaded when they have stayed the same from one poll to the next, and once: those that failed are left
+        alone until they change. A model that was unloaded by call stays so.
+
+        Raises: ServeFault R542; what is served stays so.
+        """
+        await self._update(None, patient=True)
+
+    async def load(self, name: str) -> None:
+        """Load a model's versions, those again whose files have changed or could not be loaded.
+
+        Raises: ServeFault R540 when there is none of this name, R542; R543 when its latest version cannot be loaded.
+        """
+        if name_of(name) is None:
+            raise _no_model(name)
+        await self._update(name, patient=False)
+        slots = self._models.get(name)
+        if not slots:
+            raise _no_model(name)
+        latest = slots[max(slots)]
+        if latest.reason:
+            raise ServeFault("R543", f"{name} {max(slots)} is not loaded: {latest.reason}", "put a sound file there")
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of service; requests that it has are answered.
+
+        Raises: ServeFault R540.
+        """
+        async with self._lock:
+            if name not in self._models:
+                raise _no_model(name)
+            slots = self._models.pop(name)
+            self._unloaded[name] = sorted(slots)
+            for slot in slots.values():
+                self._retire(slot)
+
+    async def drain(self) -> None:
+        """Take no more requests and answer those that are held, then close every model."""
+        # A load that goes on is not waited for: it finds that the server drains, and is thrown away.
+        self._draining = True
+        for slots in self._models.values():
+            for slot in slots.values():
+                self._retire(slot)
+        while self._closing:
+            await asyncio.gather(*self._closing)
+
+    @contextmanager
+    def held(self, name: str, version: str | None = None) -> Generator[Served]:
+        """Give the version that is asked for, or the latest that is ready, and keep it from closing meanwhile.
+
+        Raises: ServeFault R531 when the server drains, R540 or R541 when there is none, R544 when it is not ready.
+        """
+        with self._find(name, version).held() as served:
+            yield served
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model has a version that answers, and none has lost its worker."""
+        return self._started and not self._draining and all(map(self._answers, self._models.values()))
+
+    @property
+    def live(self) -> bool:
+        """Whether no model's worker has died or hangs."""
+        return all(served.batcher.live for served in self.served())
+
+    def served(self) -> list[Served]:
+        """Give every version that is ready."""
+        slots = [slot for versions in self._models.values() for slot in versions.values()]
+        return [slot.served for slot in slots if slot.served is not None]
+
+    def index(self) -> list[Entry]:
+        """Give every version that was found, by name and number."""
+        found = [
+            Entry(
+                name,
+                version,
+                "READY" if slot.served is not None else "LOADING" if slot.loading else "UNAVAILABLE",
+                slot.reason,
+            )
+            for name, slots in self._models.items()
+            for version, slot in slots.items()
+        ]
+        unloaded = [
+            Entry(name, version, "UNAVAILABLE", "it was unloaded")
+            for name, versions in self._unloaded.items()
+            for version in versions
+        ]
+        return sorted(found + unloaded, key=lambda entry: (entry.name, entry.version))
+
+    def versions(self, name: str) -> list[int]:
+        """Give the versions of a model that are ready, the latest last.
+
+        Raises: ServeFault R540.
+        """
+        if name not in self._models:
+            raise _no_model(name)
+        return sorted(version for version, slot in self._models[name].items() if slot.served is not None)
+
+    def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
+        """Give what each ready version has done, or one model's, as the protocol's statistics extension has it.
+
+        Raises: ServeFault R540, R541 or R544 when what is named is not there.
+        """
+        chosen = self.served()
+        if version is not None and name is not None:
+            chosen = [self._find(name, version)]
+        elif name is not None:
+            numbers = self.versions(name)
+            chosen = [served for served in chosen if served.name == name and served.version in numbers]
+        return {
+            "model_stats": [
+                {"name": each.name, "version": str(each.version), **each.batcher.tally.to_dict()}
+                for each in sorted(chosen, key=lambda each: (each.name, each.version))
+            ]
+        }
+
+    def _find(self, name: str, version: str | None) -> Served:
+        if self._draining:
+            raise ServeFault("R531", f"{name} takes no more requests", "the server ends; ask another one", 1.0)
+        slots = self._models.get(name)
+        if slots is None:
+            raise _no_model(name)
+        if version is None:
+            ready = self.versions(name)
+            number = ready[-1] if ready else max(slots)
+        else:
+            asked = version_of(version)
+            if asked is None or asked not in slots:
+                raise ServeFault(
+                    "R541",
+                    f"{name} has no version {version[:40]!r}",
+                    f"it has {', '.join(map(str, sorted(slots)))}",
+                )
+            number = asked
+        slot = slots[number]
+        if slot.served is None:
+            why = "is being loaded" if slot.loading else f"is not ready: {slot.reason}"
+            raise ServeFault("R544", f"{name} {number} {why}", "come again", 1.0 if slot.loading else None)
+        return slot.served
+
+    @staticmethod
+    def _answers(slots: dict[int, _Slot]) -> bool:
+        served = [slot.served for slot in slots.values() if slot.served is not None]
+        return bool(served) and all(each.batcher.failed is None for each in served)
+
+    async def _update(self, only: str | None, *, patient: bool) -> None:
+        async with self._lock:
+            found = await aside(self._repository.scan)
+            if only is not None:
+                self._unloaded.pop(only, None)
+            for name in sorted({*found, *self._models} - self._unloaded.keys()):
+                if self._draining:
+                    return
+                if only in (None, name):
+                    await self._update_model(name, found.get(name, {}), patient=patient, again=only is not None)
+
+    async def _update_model(self, name: str, found: dict[int, Found], *, patient: bool, again: bool) -> None:
+        slots = self._models.setdefault(name, {})
+        wanted = sorted(found, reverse=True)[: self._latest]
+        for version in wanted:
+            slot = slots.setdefault(version, _Slot())
+            each = found[version]
+            if each.problem:
+                slot.reason = self._relative(each.problem)
+            elif slot.tried != each.stamp or (again and slot.served is None):
+                if patient and slot.seen != each.stamp:
+                    slot.seen = each.stamp
+                    slot.reason = "its files are new; they are loaded when they have stayed the same for two polls"
+                else:
+                    await self._load(name, version, slot, each)
+            else:
+                slot.reason = slot.verdict
+        wanted_serve = all(slots[version].served is not None for version in wanted)
+        for version in [version for version in slots if version not in wanted]:
+            # What is removed goes; what is only old goes when the newer ones serve.
+            if version not in found or wanted_serve:
+                self._retire(slots.pop(version))
+        if not slots:
+            del self._models[name]
+
+    async def _load(self, name: str, version: int, slot: _Slot, found: Found) -> None:
+        if slot.served is None and len(self.served()) >= self._most:
+            fault = ServeFault("R545", f"{self._most} models are loaded, the most that may be", "unload one of them")
+            slot.reason = self._said(fault)
+            return
+        slot.loading = True
+        try:
+            model = await aside(lambda: self._open(found))
+        except RuntimeFault as fault:
+            slot.verdict = self._said(fault)
+        except Exception as error:  # a bug of ours or of a library: the server goes on with what it has
+            _log.exception("%s %s cannot be loaded", name, version)
+            slot.verdict = f"it fails with {type(error).__name__}; see the server's log"
+        else:
+            slot.verdict = ""
+            if self._draining:
+                return
+            old, slot.served = slot.served, Served(name, version, model, self._limits, self._died)
+            if old is not None:
+                self._close(old)
+        finally:
+            slot.loading = False
+        slot.tried, slot.reason = found.stamp, slot.verdict
+
+    def _open(self, found: Found) -> Model:
+        """Open a file, see that it computes what it did at export, and run it as often as it has to be warm."""
+        try:
+            model = self._load_file(found.path)
+            model.check()
+            for batch in self._warm:
+                try:
+                    request = make_request(model, batch, {}, seed=0)
+                except (EnvironmentFault, RequestFault):
+                    continue  # its sizes are free, or its batch is fixed at another: the golden example has warmed it
+                model.predict(request.feed)
+            if self._repository.stamp(found.path) == found.stamp:
+                return model
+        except OSError as error:
+            raise ServeFault(
+                "R546", f"{found.path}: {error.strerror or error}", "write it whole, then move it"
+            ) from error
+        raise ServeFault("R546", f"{found.path} changed while it was read", "write it whole, then move it into place")
+
+    def _retire(self, slot: _Slot) -> None:
+        if slot.served is not None:
+            self._close(slot.served)
+            slot.served = None
+
+    def _close(self, served: Served) -> None:
+        task = asyncio.create_task(served.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _said(self, fault: RuntimeFault) -> str:
+        return self._relative(f"{fault.message} [{fault.code}]")
+
+    def _relative(self, text: str) -> str:
+        """Leave out where the repository lies: the index is read by strangers."""
+        root = self._repository.root
+        return text.replace(f"{root if root.is_dir() else root.parent}{os.sep}", "")
+
+
+def _no_model(name: str) -> ServeFault:
+    return ServeFault("R540", f"there is no model {name[:128]!r}", "the index names those that there are")
