@@ -88,27 +88,25 @@ def test_a_spec_and_a_model_exclude_each_other() -> None:
         is_of_a_model(["a.cnn:Net", "m.onnx"])
 
 
-def test_the_server_is_refused_by_name(run_netc: Command) -> None:
-    for arguments in ([], ["m.onnx", "--port", "8000"], ["--help"]):
-        assert run_netc("serve", *arguments) == 2
-        assert "the server is not built yet" in run_netc.err
-        assert run_netc.out == ""
+def test_serve_is_the_runtime_s(run_netc: Command) -> None:
+    assert run_netc("serve", "none.onnx") == 1
+    assert "error[R542]" in run_netc.err
+    assert run_netc("serve", "none.onnx", "--port", "x") == 2
+    assert "usage: netc-runtime serve" in run_netc.err
 
 
 def test_help_and_completion_list_what_is_there(run_netc: Command, tmp_path: Path) -> None:
     assert run_netc("--help") == 0
-    for command in ("predict", "bench", "doctor"):
+    for command in ("predict", "bench", "doctor", "serve"):
         assert f"\n  {command} " in run_netc.out
-    assert "\n  serve" not in run_netc.out
     done = run(
         sys.executable, "-m", "netc",
         _NETC_COMPLETE="complete_bash", COMP_WORDS="netc ", COMP_CWORD="1", cwd=tmp_path,
     )  # fmt: skip
-    assert {"predict", "bench", "doctor", "check"} <= set(done.stdout.split())
-    assert "serve" not in done.stdout.split()
+    assert {"predict", "bench", "doctor", "check", "serve"} <= set(done.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["bench", "doctor"])
+@pytest.mark.parametrize("command", ["bench", "doctor", "serve"])
 def test_help_of_a_command_is_the_runtime_s(run_netc: Command, command: str) -> None:
     assert run_netc(command, "--help") == 0
     assert f"usage: netc-runtime {command}" in run_netc.out

@@ -572,10 +572,10 @@ def doctor(context: typer.Context) -> None:
     hand_over("doctor", context.args)
 
 
-@app.command(hidden=True, **_RUNTIMES)
+@app.command(short_help="Serve built models over HTTP.", **_RUNTIMES)
 def serve(context: typer.Context) -> None:
-    """Serve a model over HTTP, which is not built yet."""
-    raise UsageFault("the server is not built yet; `netc predict` answers files, and netc_runtime.load is for programs")
+    """Serve built models by the Open Inference Protocol: the runtime's own command (serve --help)."""
+    hand_over("serve", context.args)
 
 
 @app.command(short_help="Explain an error code, or a layer of a net.")

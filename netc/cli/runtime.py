@@ -1,4 +1,4 @@
-"""What the runtime's own command does under netc's name: `netc predict`, `bench`, `doctor`, and `check` of a model."""
+"""What the runtime's own command does under netc's name: `predict`, `bench`, `doctor`, `serve`, `check` of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from netc.cli.codes import CodeError, UsageFault
 
-COMMANDS = frozenset({"predict", "bench", "doctor"})
+COMMANDS = frozenset({"predict", "bench", "doctor", "serve"})
 """Those that are the runtime's whatever follows."""
 
 _TAKE_A_NAME = frozenset({"--stdin-name", "--search"})  # options of netc's check whose values may end in anything

@@ -55,6 +55,7 @@ CODES: dict[str, Kind] = {
     "R405": Kind("the result cannot be written", 3),
     "R406": Kind("a package that the runtime needs is not installed, or broken", 3),
     "R407": Kind("the folder of the session cache cannot be read", 3),
+    "R408": Kind("the address cannot be listened at", 3),
     "R501": Kind("the body is not JSON", 1),
     "R502": Kind("the body is no object", 1),
     "R503": Kind("a key stands twice, or the body is nested too deep", 1),

@@ -87,6 +87,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self._deadline: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
         self._in_head = True
         self._head_bytes = 0
         self._answer: tuple[int, str] | None = None
@@ -107,6 +108,13 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
+        if (
+            self._task is not None
+            and not self._task.done()
+            and self._current is not None
+            and self._current.disconnected
+        ):
+            self._task.cancel()  # nobody waits for its answer: its place in the queue is another's
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -121,6 +129,11 @@ class Connection(HttpToolsProtocol):
                 self.refuse(414, f"the address is longer than {self.limits.url_bytes} bytes")
             else:
                 self.refuse(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = self.loop.create_task(cycle.run_asgi(app))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
 
     # --- the parser's events
 

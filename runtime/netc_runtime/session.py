@@ -203,6 +203,15 @@ class Model:
             results.append(result)
         return results
 
+    def picture(self, source: image.Source) -> tuple[str, Array]:
+        """Read one picture by the recorded recipe; give the input's name and its array, without the batch.
+
+        Shape: (C, H, W), or of pixels (H, W, C)
+        Raises: ImageFault, RequestFault R203 to R206, ModelFault R112 when the model takes no picture.
+        """
+        tensor, recipe = self._picture_input()
+        return tensor.name, self._prepare(source, tensor, recipe)
+
     def stream_images(
         self, sources: image.Source | Iterable[image.Source], top: int = 5, threshold: float | None = None
     ) -> Iterator[ImageResult]:

@@ -17,7 +17,7 @@ def answer(result: ImageResult, subject: str = "image") -> Json:
     if result.fault is not None:
         fault = result.fault
         return {subject: result.source, "error": {"code": fault.code, "message": fault.message, "help": fault.help}}
-    return {subject: result.source, "outputs": {name: _decoded(each) for name, each in result.outputs.items()}}
+    return {subject: result.source, "outputs": {name: said(each) for name, each in result.outputs.items()}}
 
 
 def answers_table(answers: Sequence[Json], subject: str = "image", *, header: bool = True) -> str:
@@ -36,7 +36,8 @@ def answers_table(answers: Sequence[Json], subject: str = "image", *, header: bo
     return aligned([titles, *rows] if header else rows, right=[len(titles) - 1]) if rows else ""
 
 
-def _decoded(decoded: Decoded) -> Json:
+def said(decoded: Decoded) -> Json:
+    """Give what one output says of one example as JSON values."""
     if decoded.decode == "none":
         named = [{"index": label.index, "label": label.name, "value": _finite(label.score)} for label in decoded.labels]
         values = _finite(decoded.values.tolist())

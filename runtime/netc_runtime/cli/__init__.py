@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 import netc_runtime
-from netc_runtime.cli import bench, cache, check, doctor, output, predict
+from netc_runtime.cli import bench, cache, check, doctor, output, predict, serve
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
 
 BUG, INTERRUPTED, UNREAD, TERMINATED = 70, 130, 141, 143
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"netc-runtime {netc_runtime.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (predict, bench, check, doctor, cache):
+    for command in (predict, bench, check, doctor, cache, serve):
         command.add(commands)
     return parser
 

@@ -1,0 +1,378 @@
+"""The server's ASGI application: the Open Inference Protocol over HTTP, and a picture in place of a tensor.
+
+The route that matters for speed, `infer`, is a plain ASGI function; the others are Starlette's. Every answer that is no
+success is JSON, `{"error": "..."}`, as the protocol has it.
+"""
+
+import asyncio
+import logging
+import re
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import netc_runtime
+from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
+from netc_runtime.metrics import Metrics
+from netc_runtime.oip.datatypes import NAMES
+from netc_runtime.oip.request import InferRequest, read_request
+from netc_runtime.oip.response import write_response
+from netc_runtime.registry import Registry
+from netc_runtime.served import Served
+from netc_runtime.show import said
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
+JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
+HEADER = b"inference-header-content-length"
+EXTENSIONS = ["binary_tensor_data", "model_repository", "statistics"]
+_log = logging.getLogger(__name__)
+_INFER = re.compile(r"/v2/models/([^/]*)(?:/versions/([^/]*))?/infer")
+_LARGE = {"R305", "R309"}
+
+
+@dataclass(frozen=True, slots=True)
+class AppLimits:
+    """The largest body, as it comes and as it is inflated, in bytes."""
+
+    body_bytes: int = 64 << 20
+
+
+class App:
+    """The application over a registry; `ready` is false from the moment that the server drains."""
+
+    def __init__(self, registry: Registry, metrics: Metrics, limits: AppLimits | None = None) -> None:
+        self.registry = registry
+        self.draining = False
+        self._metrics = metrics
+        self._limits = limits or AppLimits()
+        self._loading: asyncio.Task[None] | None = None
+        self._others = Starlette(routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI calls an application."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        raw = scope.get("raw_path", b"").decode("latin-1")
+        found = _INFER.fullmatch(raw)
+        if found is None:
+            await self._others(scope, receive, send)
+        elif scope["method"] != "POST":
+            await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
+        else:
+            await self._infer(scope, receive, send, unquote(found[1]), found[2])
+
+    # --- its life
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        # Models load while the server listens: until they are there it is live, and not ready.
+        self._loading = asyncio.create_task(self._load())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._loading.cancel()
+        await self.registry.drain()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _load(self) -> None:
+        try:
+            await self.registry.start()
+        except RuntimeFault as fault:
+            _log.error("%s", fault)
+        for entry in self.registry.index():
+            _log.info("model %s version %s: %s %s", entry.name, entry.version, entry.state, entry.reason)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are welcome."""
+        return not self.draining and self.registry.ready
+
+    # --- inference
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str | None) -> None:
+        try:
+            with self.registry.held(name, version) as served, self._metrics.timed(served):
+                headers = dict(scope["headers"])
+                size = _length(headers)
+                served.batcher.admit(1, min(size or 0, self._limits.body_bytes))
+                body = await _body(receive, headers, size, self._limits.body_bytes)
+                header = _header(scope["headers"])
+                asked = await _aside(len(body) if header is None else 0, _read, body, header, served)
+                timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
+                answer = await served.infer(asked.feed, timeout_s)
+                size = sum(array.nbytes for array in answer.outputs.values())
+                write = (name, str(served.version), asked.id, answer.outputs, asked.wanted)
+                parts, length = await _aside(
+                    size if any(not w.binary for w in asked.wanted) else 0, write_response, *write
+                )
+        except asyncio.CancelledError:
+            return  # the client has gone, and nobody reads an answer
+        except _BodyError as error:
+            await _answer(send, error.status, _error(error.words), [JSON])
+            return
+        except RuntimeFault as fault:
+            await _refuse(send, fault)
+            return
+        except Exception:
+            _log.exception("a request to %s failed", name)
+            await _answer(send, 500, _error("sorry, this is our bug; the server's log says more"), [JSON])
+            return
+        kind = JSON if length is None else OCTETS
+        more = [] if length is None else [(HEADER, str(length).encode())]
+        await _answer(send, 200, b"".join(parts), [kind, *more])
+
+    async def _images(self, request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        if kind.startswith("multipart/"):
+            return _fault_response(415, "send one picture's bytes as the body; multipart is not built yet")
+        name, version = request.path_params["model"], request.path_params.get("version")
+        top = request.query_params.get("top", "5")
+        if not (top.isascii() and top.isdigit() and 0 < int(top) < 10_000):
+            return _fault_response(400, f"top is {top[:20]!r}, expected a whole number from 1")
+        headers = dict(request.scope["headers"])
+        with self.registry.held(name, version) as served, self._metrics.timed(served):
+            served.batcher.admit(1, 0)
+            body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes)
+            tensor, picture = await asyncio.to_thread(served.model.picture, bytes(body))
+            answer = await served.infer({tensor: picture[None]})
+            decoded = served.model.decode(answer.outputs, int(top))
+        outputs = {output: said(results[0]) for output, results in decoded.items()}
+        return _json(200, {"model_name": name, "model_version": str(served.version), "outputs": outputs})
+
+    # --- everything else
+
+    def _routes(self) -> list[Route]:
+        model = "/v2/models/{model}"
+        versioned = model + "/versions/{version}"
+        return [
+            Route("/v2", self._server),
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._is_ready),
+            Route("/v2/models/stats", _guarded(self._statistics)),
+            *(Route(f"{path}/stats", _guarded(self._statistics)) for path in (model, versioned)),
+            *(Route(f"{path}/ready", _guarded(self._model_ready)) for path in (model, versioned)),
+            *(Route(f"{path}/images", _guarded(self._images), methods=["POST"]) for path in (model, versioned)),
+            *(Route(path, _guarded(self._model)) for path in (model, versioned)),
+            Route("/v2/repository/index", _guarded(self._index), methods=["POST"]),
+            Route("/v2/repository/models/{model}/load", _guarded(self._load_model), methods=["POST"]),
+            Route("/v2/repository/models/{model}/unload", _guarded(self._unload_model), methods=["POST"]),
+            Route("/metrics", self._exposition),
+        ]
+
+    async def _server(self, _: Request) -> Response:
+        return _json(200, {"name": "netc-runtime", "version": netc_runtime.__version__, "extensions": EXTENSIONS})
+
+    async def _live(self, _: Request) -> Response:
+        return _json(200 if self.registry.live else 503, {"live": self.registry.live})
+
+    async def _is_ready(self, _: Request) -> Response:
+        return _json(200 if self.ready else 503, {"ready": self.ready})
+
+    async def _model_ready(self, request: Request) -> Response:
+        name = request.path_params["model"]
+        with self.registry.held(name, request.path_params.get("version")) as served:
+            ready = not self.draining and served.batcher.open
+        return _json(200 if ready else 503, {"name": name, "ready": ready})
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["model"]
+        with self.registry.held(name, request.path_params.get("version")) as served:
+            return _json(200, described(name, served, self.registry.versions(name)))
+
+    async def _statistics(self, request: Request) -> Response:
+        parameters = request.path_params
+        return _json(200, self.registry.statistics(parameters.get("model"), parameters.get("version")))
+
+    async def _index(self, request: Request) -> Response:
+        await _empty(request)
+        lines = [
+            {"name": each.name, "version": str(each.version), "state": each.state, "reason": each.reason}
+            for each in self.registry.index()
+        ]
+        return Response(orjson.dumps(lines), media_type="application/json")
+
+    async def _load_model(self, request: Request) -> Response:
+        await _empty(request)
+        await self.registry.load(request.path_params["model"])
+        return _json(200, {})
+
+    async def _unload_model(self, request: Request) -> Response:
+        await _empty(request)
+        await self.registry.unload(request.path_params["model"])
+        return _json(200, {})
+
+    async def _exposition(self, _: Request) -> Response:
+        return Response(self._metrics.exposition(), media_type=self._metrics.media_type)
+
+
+def described(name: str, served: Served, versions: list[int]) -> dict[str, Any]:
+    """Give a model's metadata as the protocol has it: -1 is a side of any size."""
+
+    def tensor(each: Any) -> dict[str, Any]:
+        sides = [side if isinstance(side, int) else -1 for side in each.shape]
+        return {"name": each.name, "datatype": NAMES[each.dtype], "shape": sides}
+
+    return {
+        "name": name,
+        "versions": [str(version) for version in versions],
+        "platform": "onnxruntime_onnx",
+        "inputs": [tensor(each) for each in served.model.inputs],
+        "outputs": [tensor(each) for each in served.model.outputs],
+    }
+
+
+# --- bodies
+
+
+class _BodyError(Exception):
+    """A body that is not read, or cannot be."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status, self.words = status, words
+
+
+def _length(headers: dict[bytes, bytes]) -> int | None:
+    text = headers.get(b"content-length")
+    return None if text is None else int(text)  # the parser has seen that it is digits
+
+
+def _header(headers: Headers) -> str | None:
+    found = [value for name, value in headers if name == HEADER]
+    if len(found) > 1:
+        raise ServeFault("R507", "Inference-Header-Content-Length stands twice", "send it once")
+    return found[0].decode("latin-1") if found else None
+
+
+async def _body(receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int) -> bytes | bytearray:
+    if size is not None and size > most:
+        raise _BodyError(413, f"the body has {size} bytes, at most {most} are taken")
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"gzip", b"deflate", b"x-gzip"):
+        raise _BodyError(415, f"the body's encoding is {encoding[:40]!r}, expected gzip, deflate or none")
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise asyncio.CancelledError
+    body: bytes | bytearray = message["body"]
+    if message["more_body"]:
+        body = bytearray(body)
+        while message["more_body"]:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            body += message["body"]
+            if len(body) > most:
+                raise _BodyError(413, f"the body is larger than the {most} bytes that are taken")
+    if encoding == b"identity":
+        return body
+    return await asyncio.to_thread(_inflated, body, encoding, most)
+
+
+def _inflated(body: bytes | bytearray, encoding: bytes, most: int) -> bytes:
+    # gzip has a header of its own; of deflate both readings are about, with zlib's and without.
+    kinds = [16 + zlib.MAX_WBITS] if encoding.endswith(b"gzip") else [zlib.MAX_WBITS, -zlib.MAX_WBITS]
+    for kind in kinds:
+        inflater = zlib.decompressobj(kind)
+        try:
+            found = inflater.decompress(body, most + 1)
+        except zlib.error:
+            continue
+        if len(found) > most:
+            raise _BodyError(413, f"the body inflates to more than the {most} bytes that are taken")
+        if inflater.eof and not inflater.unused_data:
+            return found
+    raise _BodyError(400, f"the body is not {encoding.decode('latin-1')}, or not all of it")
+
+
+async def _empty(request: Request) -> None:
+    """Read the body of a call that takes no arguments. Raises: _BodyError where it has some."""
+    headers = dict(request.scope["headers"])
+    body = bytes(await _body(request.receive, headers, _length(headers), 1 << 16))
+    if body.strip() not in (b"", b"{}"):
+        raise _BodyError(400, "this call takes no arguments yet: send no body, or {}")
+
+
+def _read(body: bytes | bytearray, header: str | None, served: Served) -> InferRequest:
+    return read_request(memoryview(body), header, served.model.inputs, served.model.outputs)
+
+
+async def _aside(size_bytes: int, work: Callable[..., Any], *given: Any) -> Any:
+    """Do work at once where it is little, else in a thread: the loop has others to answer."""
+    return work(*given) if size_bytes < ASIDE_BYTES else await asyncio.to_thread(work, *given)
+
+
+# --- answers
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(send: Send, fault: RuntimeFault) -> None:
+    await _answer(send, status_of(fault), _error(str(fault)), [JSON, *_retry(fault)])
+
+
+def status_of(fault: RuntimeFault) -> int:
+    """Give the HTTP status of a fault's answer."""
+    if isinstance(fault, ServeFault):
+        return fault.status
+    if isinstance(fault, ImageFault):
+        return 413 if fault.code in _LARGE else 400
+    if isinstance(fault, RequestFault):
+        return 400
+    return 503 if isinstance(fault, EnvironmentFault) else 500
+
+
+def _retry(fault: RuntimeFault) -> Headers:
+    after = fault.retry_after_s if isinstance(fault, ServeFault) else None
+    return [] if after is None else [(b"retry-after", str(max(1, round(after + 0.5))).encode())]
+
+
+def _error(words: str) -> bytes:
+    return orjson.dumps({"error": words})
+
+
+def _json(status: int, values: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(values), status, media_type="application/json")
+
+
+def _fault_response(status: int, words: str) -> Response:
+    return Response(_error(words), status, media_type="application/json")
+
+
+async def _no_route(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = _fault_response(error.status_code, error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except _BodyError as error:
+            return _fault_response(error.status, error.words)
+        except RuntimeFault as fault:
+            response = _fault_response(status_of(fault), str(fault))
+            for name, value in _retry(fault):
+                response.headers[name.decode()] = value.decode()
+            return response
+
+    return answer
