@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from netc_runtime.errors import ServeFault
 from netc_runtime.execution import Execution, Request, Run, execute
@@ -29,8 +29,7 @@ class Limits:
     hung_after_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A request's outputs, as views into those of its batch; how long it waited, and its batch's rows and stages."""
 
     outputs: Tensors
@@ -206,10 +205,15 @@ class Batcher:
             return
         now = self._clock()
         self._expire(now)
+        # A caller that has just been cancelled is not awake yet: what it asked for still waits here.
         while self._waiting and not self._running:
-            for pending in self._waiting.next_batch(self._max_batch):
-                assert pending.future is not None
-                if pending.future.cancelled():  # its caller has not been told yet
+            first = self._waiting.first()
+            if _left(first):
+                self._waiting.remove(first)
+                self._drop(first)
+                continue
+            for pending in self._waiting.batch_of(first, self._max_batch):
+                if _left(pending):
                     self._drop(pending)
                 else:
                     pending.started = now
@@ -229,6 +233,8 @@ class Batcher:
         self._start()  # first: the answers are handed on while the next batch runs
         stages = execution.input_ns, execution.infer_ns, execution.output_ns
         self.tally.executed(execution.runs, stages)
+        answered = answered_rows = 0
+        total_s = queue_s = 0.0
         for pending, result in zip(ran, execution.results, strict=True):
             if pending.gone:
                 self.tally.cancelled += 1
@@ -238,10 +244,13 @@ class Batcher:
                 assert result is not None, "only a member that is gone has no result"
                 assert pending.future is not None
                 assert pending.started is not None
-                queue_ns = _ns(pending.started - pending.arrived)
-                self.tally.answered(pending.request.rows, _ns(now - pending.arrived), queue_ns, stages)
+                answered += 1
+                answered_rows += pending.request.rows
+                total_s += now - pending.arrived
+                queue_s += (waited := pending.started - pending.arrived)
                 if not pending.future.done():
-                    pending.future.set_result(Answer(result, pending.request.rows, rows, queue_ns, *stages))
+                    pending.future.set_result(Answer(result, pending.request.rows, rows, _ns(waited), *stages))
+        self.tally.answered(answered, answered_rows, _ns(total_s), _ns(queue_s), stages)
 
     def _fail(self, error: BaseException) -> None:
         self.failed = error
@@ -313,6 +322,11 @@ class Batcher:
     def _busy_s(self) -> float:
         started = self._running[0].started
         return 0.0 if started is None else self._clock() - started
+
+
+def _left(pending: Pending) -> bool:
+    assert pending.future is not None
+    return pending.future.cancelled()
 
 
 def _ns(seconds: float) -> int:

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,7 @@ Run: TypeAlias = Callable[[Tensors], Tensors]
 _MEMORY = re.compile(r"out of memory|failed to allocate|alloc_failed|bad_alloc|memory allocation", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The checked arrays of one request.
 
     `rows` is what it counts for, at least 1. Requests of one `key` may share a batch, whose outputs are then those of

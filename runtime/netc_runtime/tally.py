@@ -15,7 +15,7 @@ class Duration:
 
     def add(self, ns: int, times: int = 1) -> None:
         self.count += times
-        self.ns += ns * times
+        self.ns += ns
 
     def to_dict(self) -> dict[str, int]:
         return {"count": self.count, "ns": self.ns}
@@ -48,13 +48,16 @@ class Tally:
     refused: dict[str, int] = field(default_factory=dict[str, int])
     batches: dict[int, _Batch] = field(default_factory=dict[int, _Batch])
 
-    def answered(self, rows: int, total_ns: int, queue_ns: int, stages_ns: tuple[int, int, int]) -> None:
-        """Count a request that has its tensors; `stages_ns` are its batch's: input, inference, output."""
+    def answered(self, requests: int, rows: int, total_ns: int, queue_ns: int, stages_ns: tuple[int, int, int]) -> None:
+        """Count a batch's requests that have their tensors.
+
+        `total_ns` and `queue_ns` are theirs in all; `stages_ns` are input, inference and output of the batch, each's.
+        """
         self.inferences += rows
-        self.success.add(total_ns)
-        self.queue.add(queue_ns)
+        self.success.add(total_ns, requests)
+        self.queue.add(queue_ns, requests)
         for duration, ns in zip((self.compute_input, self.compute_infer, self.compute_output), stages_ns, strict=True):
-            duration.add(ns)
+            duration.add(ns * requests, requests)
 
     def failed(self, code: str, total_ns: int) -> None:
         """Count a request that has a fault for an answer."""

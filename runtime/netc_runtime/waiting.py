@@ -49,18 +49,22 @@ class Waiting:
             del self._queues[key]
         return True
 
-    def next_batch(self, most_rows: int) -> list[Pending]:
-        """Take out what runs next: requests of one key with at most so many rows, or one that has more, or no key.
+    def first(self) -> Pending:
+        """Give the one that has waited longest."""
+        key = min(self._queues, key=lambda each: next(iter(self._queues[each].values())))
+        return next(iter(self._queues[key]))
+
+    def batch_of(self, first: Pending, most_rows: int) -> list[Pending]:
+        """Take out the first of a key and those behind it that fit in so many rows; alone if it has more, or no key.
 
         A request that does not fit is not overtaken by a later one of its key.
         """
-        key = min(self._queues, key=lambda each: next(iter(self._queues[each].values())))
+        key = first.request.key
         queue = self._queues[key]
         batch = [queue.popitem(last=False)[0]]
         rows = batch[0].request.rows
         while key is not None and queue:
-            first = next(iter(queue))
-            rows += first.request.rows
+            rows += next(iter(queue)).request.rows
             if rows > most_rows:
                 break
             batch.append(queue.popitem(last=False)[0])

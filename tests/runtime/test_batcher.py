@@ -325,6 +325,20 @@ def test_a_client_that_leaves_just_before_its_batch_begins_is_not_executed() -> 
     run(main())
 
 
+def test_a_client_that_has_left_does_not_bring_forward_those_behind_it() -> None:
+    async def main() -> None:
+        gate = Gate(shut=False)
+        batcher = Batcher("m", gate, 4)
+        gone, *stay = submit(batcher, request(1, side=2), request(2, side=3), request(3, side=2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(*stay)
+        assert gate.batches == [[2], [3]]
+        await batcher.drain()
+
+    run(main())
+
+
 def test_a_client_that_leaves_a_running_batch_does_not_disturb_it() -> None:
     async def main() -> None:
         gate = Gate()

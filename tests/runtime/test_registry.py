@@ -372,6 +372,25 @@ def test_a_file_is_polled_until_it_stays_the_same(models: Path, put: Put, plus: 
     run(main())
 
 
+def test_a_file_that_is_put_back_before_it_was_loaded_is_nothing_new(
+    models: Path, tmp_path: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    path = put(plus(1))
+
+    async def main() -> None:
+        registry = await started(models)
+        path.rename(tmp_path / "kept")
+        put(plus(2))
+        await registry.poll()
+        assert "its files are new" in registry.index()[0].reason
+        (tmp_path / "kept").rename(path)
+        await registry.poll()
+        assert registry.index()[0].reason == ""
+        await registry.drain()
+
+    run(main())
+
+
 def test_an_error_of_a_library_is_a_reason_without_its_words(
     models: Path, put: Put, plus: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
