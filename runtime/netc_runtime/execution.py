@@ -53,36 +53,33 @@ class Execution:
 def execute(where: str, run: Run, members: Sequence[Member], max_batch: int) -> Execution:
     """Run requests of one key together; rows beyond `max_batch` are for `run` to split.
 
-    When the batch fails, its members run again, each alone, and those that fail again have R533. When memory does not
-    suffice, the rows run again in two halves, and then every member has R534. Outputs are views of the batch's.
+    When memory does not suffice, the rows run again in two halves. When a batch fails, its members run again, each
+    alone: those that fail again have R533, or R534 for want of memory. Outputs are views of the batch's.
     """
     execution = Execution([None] * len(members))
-    _execute(where, run, members, range(len(members)), max_batch, execution)
+    requests = [member.request for member in members]
+    try:
+        execution.results[:] = _attempt(where, run, requests, max_batch, execution, halve=True)
+    except Exception as error:  # whatever a graph raises is its request's answer
+        if len(members) == 1:
+            execution.results[0] = _fault(where, requests[0], error)
+        else:
+            for index, member in enumerate(members):
+                if not member.gone:
+                    execution.results[index] = _alone(where, run, member.request, max_batch, execution)
     return execution
 
 
-def _execute(
-    where: str, run: Run, members: Sequence[Member], at: Sequence[int], max_batch: int, into: Execution
-) -> None:
-    requests = [members[index].request for index in at]
+def _alone(where: str, run: Run, request: Request, max_batch: int, into: Execution) -> Tensors | ServeFault:
     try:
-        results = _attempt(where, run, requests, max_batch, into)
-    except Exception as error:  # whatever a graph raises is its request's answer
-        if _lacks_memory(error):
-            for index in at:
-                into.results[index] = _no_memory(where, members[index].request, error)
-        elif len(at) == 1:
-            into.results[at[0]] = _failed(where, error)
-        else:
-            for index in at:
-                if not members[index].gone:
-                    _execute(where, run, members, [index], max_batch, into)
-        return
-    for index, result in zip(at, results, strict=True):
-        into.results[index] = result
+        return _attempt(where, run, [request], max_batch, into, halve=False)[0]
+    except Exception as error:
+        return _fault(where, request, error)
 
 
-def _attempt(where: str, run: Run, requests: Sequence[Request], max_batch: int, into: Execution) -> list[Tensors]:
+def _attempt(
+    where: str, run: Run, requests: Sequence[Request], max_batch: int, into: Execution, *, halve: bool
+) -> list[Tensors]:
     rows = sum(request.rows for request in requests)
     began = time.perf_counter_ns()
     feed = requests[0].feed if len(requests) == 1 else _joined([request.feed for request in requests])
@@ -91,7 +88,7 @@ def _attempt(where: str, run: Run, requests: Sequence[Request], max_batch: int, 
     try:
         outputs = run(feed)
     except Exception as error:
-        if not _lacks_memory(error) or rows < 2 or requests[0].key is None:
+        if not halve or not _lacks_memory(error) or rows < 2 or requests[0].key is None:
             raise
         most = (min(rows, max_batch) + 1) // 2
         outputs = run_rows(where, run, feed, rows, most)
@@ -140,15 +137,12 @@ def _lacks_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _no_memory(where: str, request: Request, error: Exception) -> ServeFault:
-    sides = ", ".join(f"{name} {array.shape}" for name, array in request.feed.items())
-    fault = ServeFault("R534", f"{where}: memory does not suffice for {sides}", "send fewer rows, or come again", 1.0)
-    fault.__cause__ = error
-    return fault
-
-
-def _failed(where: str, error: Exception) -> ServeFault:
-    if isinstance(error, RuntimeFault):
+def _fault(where: str, request: Request, error: Exception) -> ServeFault:
+    if _lacks_memory(error):
+        sides = ", ".join(f"{name} {array.shape}" for name, array in request.feed.items())
+        message = f"{where}: memory does not suffice for {sides}"
+        fault = ServeFault("R534", message, "send fewer rows, or come again", retry_after_s=1.0)
+    elif isinstance(error, RuntimeFault):
         fault = ServeFault("R533", error.message, error.help)
     else:  # its words may tell of the machine: they are for the log
         fault = ServeFault("R533", f"{where}: the model fails with {type(error).__name__}", "see the server's log")

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -70,7 +70,7 @@ class Registry:
         self._died = died
         self._models: dict[str, dict[int, _Slot]] = {}
         self._unloaded: dict[str, list[int]] = {}  # by call, with their versions: polling leaves them alone
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Served] = {}
         self._lock = asyncio.Lock()  # one change at a time; requests do not wait for it
         self._started = False
         self._draining = False
@@ -131,14 +131,18 @@ class Registry:
         while self._closing:
             await asyncio.gather(*self._closing)
 
-    @contextmanager
-    def held(self, name: str, version: str | None = None) -> Generator[Served]:
+    def abandon(self) -> None:
+        """Answer what still waits with R531, when draining has taken too long."""
+        self._draining = True
+        for served in [*self.served(), *self._closing.values()]:
+            served.batcher.abandon()
+
+    def held(self, name: str, version: str | None = None) -> AbstractContextManager[Served]:
         """Give the version that is asked for, or the latest that is ready, and keep it from closing meanwhile.
 
         Raises: ServeFault R531 when the server drains, R540 or R541 when there is none, R544 when it is not ready.
         """
-        with self._find(name, version).held() as served:
-            yield served
+        return self._find(name, version).held()
 
     @property
     def ready(self) -> bool:
@@ -315,8 +319,8 @@ class Registry:
 
     def _close(self, served: Served) -> None:
         task = asyncio.create_task(served.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = served
+        task.add_done_callback(self._closing.pop)
 
     def _said(self, fault: RuntimeFault) -> str:
         return self._relative(f"{fault.message} [{fault.code}]")

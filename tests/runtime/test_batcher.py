@@ -558,6 +558,24 @@ def test_a_wrong_request_is_refused_before_the_queue(digits: Path) -> None:
     assert caught.value.code == "R204"
 
 
+def test_what_onnx_runtime_has_no_memory_for_is_503(save_raw: Callable[..., Path]) -> None:
+    # Each row is made 1e16 numbers wide: 4e16 bytes, beyond any address space.
+    inputs, outputs = [Input("x", "f32", ("N", 1))], [Output("y", "f32", ("N", "M"))]
+    wide = np.array([1, 10**16], np.int64)
+    path = save_raw([helper.make_node("Expand", ["x", "wide"], ["y"])], inputs, outputs, {"wide": wide})
+    model = load(path, "cpu", threads=1)
+
+    async def main() -> None:
+        batcher = Batcher(model.name, model.predict, model.max_batch)
+        made = Intake(model).request({"x": np.ones((2, 1), np.float32)})
+        lacking = await fault(submit(batcher, made)[0])
+        assert (lacking.code, lacking.status) == ("R534", 503)
+        assert batcher.open
+        await batcher.drain()
+
+    run(main())
+
+
 def test_a_model_whose_rows_do_not_follow_is_run_whole_and_bounded(save_raw: Callable[..., Path]) -> None:
     node = helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0)
     path = save_raw([node], [Input("x", "f32", ("N", 2))], [Output("mean", "f32", ())])

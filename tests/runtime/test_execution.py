@@ -55,11 +55,26 @@ def test_what_halves_do_not_help_is_503_for_each() -> None:
     small = Small(2)
     execution = execute("m", small, [member(1, 3), member(2, 3)], 8)
     assert codes(execution) == ["R534", "R534"]
-    assert small.runs == [6, 3]  # split once, and no more
+    assert small.runs == [6, 3, 3, 3]  # split once, then each alone, and no more
     fault = execution.results[0]
     assert isinstance(fault, ServeFault)
     assert (fault.status, fault.retry_after_s) == (503, 1.0)
     assert "x (3, 2)" in fault.message
+
+
+def test_halves_that_do_not_help_one_request_are_the_end_of_it() -> None:
+    small = Small(2)
+    assert codes(execute("m", small, [member(1, 6)], 8)) == ["R534"]
+    assert small.runs == [6, 3]
+
+
+def test_one_request_that_takes_all_memory_does_not_fail_its_neighbours() -> None:
+    def run(feed: Tensors) -> Tensors:
+        if (feed["x"] == 13).any():
+            raise MemoryError
+        return {"y": feed["x"]}
+
+    assert codes(execute("m", run, [member(1), member(13), member(2), member(3)], 8)) == [[1], "R534", [2], [3]]
 
 
 @pytest.mark.parametrize("alone", [member(1), member(1, 4, None)], ids=["one row", "not to be split"])
