@@ -22,6 +22,7 @@ from netc.diagnostic import Fault
 from netc.weights import load, save
 from netc_runtime.data_file import check_data, stated
 from netc_runtime.errors import ManifestError, ModelFault
+from netc_runtime.model_io import check_weights
 
 SPEC = """
 net Wide {
@@ -72,6 +73,18 @@ def test_weights_that_are_cut_short_are_refused_with_both_sizes(model: Path) -> 
     size = data(model).stat().st_size
     data(model).write_bytes(data(model).read_bytes()[:-1])
     assert f"of {size} bytes: it is {size - 1} bytes" in refused(model).message
+
+
+def test_weights_that_are_not_those_of_the_model_are_told_by_their_hash(model: Path) -> None:
+    check_weights(model)
+    held = data(model).read_bytes()
+    data(model).write_bytes(bytes(len(held)))  # as a file that is allocated and not yet written
+    netc_runtime.load(model, "cpu")  # the size is right
+    with pytest.raises(ModelFault) as caught:
+        check_weights(model)
+    assert caught.value.code == "R114"
+    for content in (held, bytes(len(held))):
+        assert hashlib.sha256(content).hexdigest() in caught.value.message
 
 
 def test_a_folder_is_no_weights(model: Path) -> None:

@@ -1,5 +1,6 @@
 """The file of weights that stands beside a model: seen to be there, and whole, before ONNX Runtime looks for it."""
 
+import hashlib
 import stat
 from pathlib import Path
 
@@ -49,3 +50,20 @@ def check_data(model: Path, text: str) -> Path:
             "R114", f"{model} needs its weights, {path} of {size} bytes: it is {found}", "copy or download it again"
         )
     return path
+
+
+def check_hash(model: Path, text: str) -> None:
+    """Read the file which a model's metadata names, and check that it holds what it did when the model was written.
+
+    Raises: ModelFault R114 where it does not, or as `check_data` says; ManifestError R108.
+    """
+    path = check_data(model, text)
+    expected = reading.string(reading.parse(text)["sha256"], "netc_data: sha256")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ModelFault(
+            "R114",
+            f"{model} needs its weights, {path} of SHA-256 {expected}: it has {found}",
+            "copy or download it again",
+        )

@@ -45,20 +45,18 @@ def check_file(path: Path) -> ModelFiles:
     Raises: ModelFault, R101 cannot be opened, R102 not a regular file, R103 empty, R104 a git-LFS pointer, R105 another
     format, R106 truncated or not ONNX, R114 its weights are not beside it; ManifestError R108.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ModelFault("R102", f"{path} is {what}, expected an ONNX file", "name the .onnx file itself")
-        with path.open("rb") as file:
-            start = file.read(1024)
-            file.seek(0)
-            _check_start(path, start)
-            data = _check_fields(path, file, status.st_size)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ModelFault("R101", f"{path} cannot be opened: {reason}", "check the path and its permissions") from error
-    return ModelFiles((path, *([data_file.check_data(path, data)] if data is not None else [])), status.st_size)
+    size, data = _outline(path)
+    return ModelFiles((path, *([data_file.check_data(path, data)] if data is not None else [])), size)
+
+
+def check_weights(path: Path) -> None:
+    """Read the whole file of weights beside a model, where it has one of netc's, and check its hash.
+
+    Raises: what `check_file` raises.
+    """
+    _, data = _outline(path)
+    if data is not None:
+        data_file.check_hash(path, data)
 
 
 def read_manifest(path: Path, session: Session) -> Manifest | None:
@@ -86,6 +84,24 @@ def raw_contract(path: Path, session: Session) -> tuple[tuple[Input, ...], tuple
     inputs = tuple(Input(*_described(path, "input", node)) for node in session.get_inputs())
     outputs = tuple(Output(*_described(path, "output", node)) for node in session.get_outputs())
     return inputs, outputs
+
+
+def _outline(path: Path) -> tuple[int, str | None]:
+    """Give a model's size in bytes, and what its metadata say of a file of weights."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise ModelFault("R102", f"{path} is {what}, expected an ONNX file", "name the .onnx file itself")
+        with path.open("rb") as file:
+            start = file.read(1024)
+            file.seek(0)
+            _check_start(path, start)
+            data = _check_fields(path, file, status.st_size)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelFault("R101", f"{path} cannot be opened: {reason}", "check the path and its permissions") from error
+    return status.st_size, data
 
 
 def _check_start(path: Path, start: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from netc_runtime.batcher import Limits
 from netc_runtime.benchmark.inputs import make_request
 from netc_runtime.errors import EnvironmentFault, RequestFault, RuntimeFault, ServeFault
+from netc_runtime.model_io import check_weights
 from netc_runtime.repository import Found, Repository, Stamp, name_of, version_of
 from netc_runtime.served import Served
 from netc_runtime.session import Model
@@ -297,6 +298,7 @@ class Registry:
         """Open a file, see that it computes what it did at export, and run it as often as it has to be warm."""
         try:
             model = self._load_file(found.path)
+            check_weights(found.path)
             model.check()
             for batch in self._warm:
                 try:

@@ -1,6 +1,8 @@
 """Models on disk and in service: versions, swaps that lose nothing, broken files that change nothing."""
 
 import asyncio
+import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -309,6 +312,27 @@ def test_a_model_that_does_not_reproduce_its_golden_example_is_not_loaded(
         registry = await started(models)
         assert entries(registry) == [("m", 1, "READY"), ("m", 2, "UNAVAILABLE")]
         assert "[R111]" in registry.index()[1].reason
+        await registry.drain()
+
+    run(main())
+
+
+def test_weights_of_another_hash_are_not_loaded(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
+    held = b"weights" * 10
+    said = {"file": "w.data", "size_bytes": len(held), "sha256": hashlib.sha256(held).hexdigest()}
+    model = onnx.load_model_from_string(plus(1))
+    helper.set_model_props(model, {"netc_data": json.dumps(said)})
+    path = put(model.SerializeToString())
+    weights = path.with_name("w.data")
+    weights.write_bytes(bytes(len(held)))
+
+    async def main() -> None:
+        registry = await started(models)
+        assert entries(registry) == [("m", 1, "UNAVAILABLE")]
+        assert "[R114]" in registry.index()[0].reason
+        weights.write_bytes(held)
+        await registry.load("m")
+        assert entries(registry) == [("m", 1, "READY")]
         await registry.drain()
 
     run(main())
