@@ -4,29 +4,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from netc_runtime.admission import Holdings, Limits
 from netc_runtime.errors import ServeFault
 from netc_runtime.execution import Execution, Request, Run, execute
 from netc_runtime.rows import Tensors
 from netc_runtime.tally import Tally
 from netc_runtime.waiting import Pending, Waiting
 from netc_runtime.worker import Worker
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model's queue may hold, what waits and what runs together; and how long a request and a run may take.
-
-    A request without rows counts as one. Nothing for `timeout_s` lets a request wait for ever, unless it says itself.
-    """
-
-    rows: int = 1024
-    size_bytes: int = 2**30
-    timeout_s: float | None = 30.0
-    hung_after_s: float = 60.0
 
 
 class Answer(NamedTuple):
@@ -76,8 +63,7 @@ class Batcher:
         self.name = name
         self.limits = limits or Limits()
         self.tally = Tally()
-        self.rows = 0  # accepted and not yet answered
-        self.size_bytes = 0
+        self.holdings = Holdings(name, self.limits)
         self.failed: BaseException | None = None
         self._run = run
         self._max_batch = max_batch
@@ -92,7 +78,6 @@ class Batcher:
         self._clock = clock  # uvloop's own counts whole milliseconds
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = math.inf  # when the timer goes off: at the earliest deadline, or before it
-        self._row_s: float | None = None  # measured, the latest weighing most
         self._worker = worker(f"netc-{name}", self._finish, self._fail)
 
     @property
@@ -105,7 +90,7 @@ class Batcher:
         """Whether the worker is there and no batch has been running for longer than the limit."""
         if self.failed is not None:
             return False
-        return not self._running or self._busy_s() <= self.limits.hung_after_s
+        return self._busy_s() <= self.limits.hung_after_s
 
     @property
     def waiting(self) -> int:
@@ -115,10 +100,7 @@ class Batcher:
     @property
     def retry_after_s(self) -> float:
         """How long what is accepted will take, by the time that the last batches took a row; 1 before the first."""
-        if self._row_s is None:
-            return 1.0
-        spent = self._busy_s() if self._running else 0.0
-        return max(self._row_s * self.rows - spent, 0.0)
+        return self.holdings.left_s(self._busy_s())
 
     def admit(self, rows: int, size_bytes: int) -> None:
         """Tell whether a request of this size would be taken now, before its body is read.
@@ -130,25 +112,7 @@ class Batcher:
             raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
         if self._draining:
             raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
-        rows = max(rows, 1)
-        limits = self.limits
-        for what, asked, held, most in (
-            ("rows", rows, self.rows, limits.rows),
-            ("bytes", size_bytes, self.size_bytes, limits.size_bytes),
-        ):
-            if asked > most:
-                raise ServeFault(
-                    "R536",
-                    f"{self.name}: the request has {asked:,} {what}, the queue holds at most {most:,}",
-                    "send it in parts",
-                )
-            if held + asked > most:
-                raise ServeFault(
-                    "R530",
-                    f"{self.name}: the queue is full: {held:,} {what} of {most:,} are taken, the request has {asked:,}",
-                    "come again when some are answered",
-                    self.retry_after_s,
-                )
+        self.holdings.check(rows, size_bytes, self._busy_s())
 
     async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
         """Wait for a request's answer; `timeout_s`, or else the limit, bounds how long it waits for its turn.
@@ -187,8 +151,7 @@ class Batcher:
         now = self._clock()
         deadline = None if timeout_s is None else now + timeout_s
         pending = Pending(request, future=self._loop.create_future(), arrived=now, deadline=deadline)
-        self.rows += max(request.rows, 1)
-        self.size_bytes += request.size_bytes
+        self.holdings.take(request.rows, request.size_bytes)
         self._empty.clear()
         self._waiting.add(pending)
         if deadline is not None and deadline < self._looks_at:
@@ -226,8 +189,7 @@ class Batcher:
         now = self._clock()
         rows = sum(pending.request.rows for pending in ran)
         assert ran[0].started is not None
-        row_s = (now - ran[0].started) / max(rows, 1)
-        self._row_s = row_s if self._row_s is None else 0.8 * self._row_s + 0.2 * row_s
+        self.holdings.measured(rows, now - ran[0].started)
         for pending in ran:
             self._release(pending)
         self._start()  # first: the answers are handed on while the next batch runs
@@ -314,13 +276,13 @@ class Batcher:
             pending.future.set_exception(fault)
 
     def _release(self, pending: Pending) -> None:
-        self.rows -= max(pending.request.rows, 1)
-        self.size_bytes -= pending.request.size_bytes
-        if self.rows == 0:
+        self.holdings.give_back(pending.request.rows, pending.request.size_bytes)
+        if self.holdings.rows == 0:
             self._empty.set()
 
     def _busy_s(self) -> float:
-        started = self._running[0].started
+        """How long the batch that runs has been running; 0 when none does."""
+        started = self._running[0].started if self._running else None
         return 0.0 if started is None else self._clock() - started
 
 

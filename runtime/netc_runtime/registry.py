@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from netc_runtime.batcher import Limits
-from netc_runtime.benchmark.inputs import make_request
-from netc_runtime.errors import EnvironmentFault, RequestFault, RuntimeFault, ServeFault
-from netc_runtime.model_io import check_weights
+from netc_runtime.admission import Limits
+from netc_runtime.errors import RuntimeFault, ServeFault
+from netc_runtime.loading import open_version
 from netc_runtime.repository import Found, Repository, Stamp, name_of, version_of
 from netc_runtime.served import Served
 from netc_runtime.session import Model
@@ -277,7 +276,7 @@ class Registry:
             return
         slot.loading = True
         try:
-            model = await aside(lambda: self._open(found))
+            model = await aside(lambda: open_version(self._repository, found, self._load_file, self._warm))
         except RuntimeFault as fault:
             slot.verdict = self._said(fault)
         except Exception as error:  # a bug of ours or of a library: the server goes on with what it has
@@ -293,26 +292,6 @@ class Registry:
         finally:
             slot.loading = False
         slot.tried, slot.reason = found.stamp, slot.verdict
-
-    def _open(self, found: Found) -> Model:
-        """Open a file, see that it computes what it did at export, and run it as often as it has to be warm."""
-        try:
-            model = self._load_file(found.path)
-            check_weights(found.path)
-            model.check()
-            for batch in self._warm:
-                try:
-                    request = make_request(model, batch, {}, seed=0)
-                except (EnvironmentFault, RequestFault):
-                    continue  # its sizes are free, or its batch is fixed at another: the golden example has warmed it
-                model.predict(request.feed)
-            if self._repository.stamp(found.path) == found.stamp:
-                return model
-        except OSError as error:
-            raise ServeFault(
-                "R546", f"{found.path}: {error.strerror or error}", "write it whole, then move it"
-            ) from error
-        raise ServeFault("R546", f"{found.path} changed while it was read", "write it whole, then move it into place")
 
     def _retire(self, slot: _Slot) -> None:
         if slot.served is not None:

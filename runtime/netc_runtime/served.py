@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import numpy.typing as npt
 
-from netc_runtime.batcher import Answer, Batcher, Limits
+from netc_runtime.admission import Limits
+from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.intake import Intake
 from netc_runtime.session import Model
 

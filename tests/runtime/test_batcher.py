@@ -12,7 +12,8 @@ import pytest
 from onnx import helper
 
 from netc_runtime import load
-from netc_runtime.batcher import Answer, Batcher, Limits
+from netc_runtime.admission import Limits
+from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.errors import RequestFault, ServeFault
 from netc_runtime.execution import Request
 from netc_runtime.intake import Intake
@@ -227,7 +228,7 @@ def test_bytes_are_bounded_too_and_what_never_fits_is_413() -> None:
         assert (never.code, never.status, never.retry_after_s) == ("R536", 413, None)
         gate.open()
         await asyncio.gather(*accepted)
-        assert (batcher.rows, batcher.size_bytes) == (0, 0)
+        assert (batcher.holdings.rows, batcher.holdings.size_bytes) == (0, 0)
         await batcher.drain()
 
     run(main())
@@ -297,7 +298,7 @@ def test_a_client_that_leaves_the_queue_frees_its_place_and_is_never_executed() 
         await settle()
         gone.cancel()
         await settle()
-        assert (batcher.rows, batcher.waiting) == (2, 1)
+        assert (batcher.holdings.rows, batcher.waiting) == (2, 1)
         newcomer = submit(batcher, request(4))  # in the place that became free
         await settle()
         gate.open()
@@ -320,7 +321,7 @@ def test_a_client_that_leaves_just_before_its_batch_begins_is_not_executed() -> 
         assert (await stays).outputs["y"].tolist() == [[4, 4]]
         assert gate.batches == [[2]]
         await batcher.drain()
-        assert (batcher.rows, batcher.tally.cancelled) == (0, 1)
+        assert (batcher.holdings.rows, batcher.tally.cancelled) == (0, 1)
 
     run(main())
 
@@ -350,7 +351,7 @@ def test_a_client_that_leaves_a_running_batch_does_not_disturb_it() -> None:
         gate.open()
         assert (await stays).outputs["y"].tolist() == [[4, 4]]
         await batcher.drain()
-        assert (batcher.rows, batcher.tally.cancelled, batcher.tally.success.count) == (0, 1, 1)
+        assert (batcher.holdings.rows, batcher.tally.cancelled, batcher.tally.success.count) == (0, 1, 1)
 
     run(main())
 

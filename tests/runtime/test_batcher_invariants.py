@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from netc_runtime.batcher import Answer, Batcher, Limits
+from netc_runtime.admission import Limits
+from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.errors import ServeFault
 from netc_runtime.execution import Execution, Request
 from netc_runtime.rows import Tensors
@@ -202,8 +203,8 @@ class Machine(RuleBasedStateMachine):
         running = self.running()
         # A request whose client left counts until its batch has ended: its rows are being computed.
         held = [each for each in self.sent if not each.task.done() or each.number in running]
-        assert self.batcher.rows == sum(each.rows for each in held) <= MOST_ROWS
-        assert self.batcher.size_bytes == sum(each.size_bytes for each in held) <= MOST_BYTES
+        assert self.batcher.holdings.rows == sum(each.rows for each in held) <= MOST_ROWS
+        assert self.batcher.holdings.size_bytes == sum(each.size_bytes for each in held) <= MOST_BYTES
         assert not held or self.hand.job is not None, "idle while requests wait"
 
     @invariant()

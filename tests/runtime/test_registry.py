@@ -17,7 +17,7 @@ from onnx import helper
 
 import netc_runtime
 from netc_runtime import Model
-from netc_runtime.batcher import Limits
+from netc_runtime.admission import Limits
 from netc_runtime.errors import RuntimeFault, ServeFault
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, Input, Output

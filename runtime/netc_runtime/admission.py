@@ -1,0 +1,71 @@
+"""How much a model's queue may hold, and how long what it holds will take."""
+
+from dataclasses import dataclass
+
+from netc_runtime.errors import ServeFault
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model's queue may hold, what waits and what runs together; and how long a request and a run may take.
+
+    A request without rows counts as one. Nothing for `timeout_s` lets a request wait for ever, unless it says itself.
+    """
+
+    rows: int = 1024
+    size_bytes: int = 2**30
+    timeout_s: float | None = 30.0
+    hung_after_s: float = 60.0
+
+
+class Holdings:
+    """The rows and bytes that a model has accepted and not yet answered, and the time that a row takes it."""
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.rows = 0
+        self.size_bytes = 0
+        self._name = name
+        self._limits = limits
+        self._row_s: float | None = None
+
+    def check(self, rows: int, size_bytes: int, spent_s: float) -> None:
+        """See that a request fits beside what is held, of whose time so many seconds have passed.
+
+        Raises: ServeFault, R536 when it never fits, R530 when it does not fit now.
+        """
+        limits = self._limits
+        for what, asked, held, most in (
+            ("rows", max(rows, 1), self.rows, limits.rows),
+            ("bytes", size_bytes, self.size_bytes, limits.size_bytes),
+        ):
+            if asked > most:
+                raise ServeFault(
+                    "R536",
+                    f"{self._name}: the request has {asked:,} {what}, the queue holds at most {most:,}",
+                    "send it in parts",
+                )
+            if held + asked > most:
+                raise ServeFault(
+                    "R530",
+                    f"{self._name}: the queue is full: "
+                    f"{held:,} {what} of {most:,} are taken, the request has {asked:,}",
+                    "come again when some are answered",
+                    self.left_s(spent_s),
+                )
+
+    def take(self, rows: int, size_bytes: int) -> None:
+        self.rows += max(rows, 1)
+        self.size_bytes += size_bytes
+
+    def give_back(self, rows: int, size_bytes: int) -> None:
+        self.rows -= max(rows, 1)
+        self.size_bytes -= size_bytes
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Learn from a batch how long a row takes; the latest weighs most."""
+        row_s = seconds / max(rows, 1)
+        self._row_s = row_s if self._row_s is None else 0.8 * self._row_s + 0.2 * row_s
+
+    def left_s(self, spent_s: float) -> float:
+        """Estimate how long what is held will still take; 1 before anything was measured."""
+        return 1.0 if self._row_s is None else max(self._row_s * self.rows - spent_s, 0.0)
