@@ -1,5 +1,6 @@
 """One batch: its requests' rows joined, run and given back; and what a failure means for each of them."""
 
+import logging
 import re
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -12,6 +13,7 @@ from netc_runtime.errors import RequestFault, RuntimeFault, ServeFault
 from netc_runtime.rows import Tensors, run_rows
 
 Run: TypeAlias = Callable[[Tensors], Tensors]
+_log = logging.getLogger(__name__)
 _MEMORY = re.compile(r"out of memory|failed to allocate|alloc_failed|bad_alloc|memory allocation", re.IGNORECASE)
 
 
@@ -145,6 +147,16 @@ def _fault(where: str, request: Request, error: Exception) -> ServeFault:
     elif isinstance(error, RuntimeFault):
         fault = ServeFault("R533", error.message, error.help)
     else:  # its words may tell of the machine: they are for the log
+        _log.error("%s: the model fails", where, exc_info=error)
         fault = ServeFault("R533", f"{where}: the model fails with {type(error).__name__}", "see the server's log")
-    fault.__cause__ = error
+    fault.__cause__ = _untraced(error)
     return fault
+
+
+def _untraced(error: BaseException) -> BaseException:
+    """Take the tracebacks off an error and its causes: their frames would keep the batch's arrays."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

@@ -380,7 +380,7 @@ def test_only_the_culprit_of_a_failed_batch_is_500() -> None:
     run(main())
 
 
-def test_an_error_that_is_no_fault_keeps_its_words_to_the_log() -> None:
+def test_an_error_that_is_no_fault_keeps_its_words_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         def model(feed: Tensors) -> Tensors:
             raise KeyError("/secret/path")
@@ -393,6 +393,7 @@ def test_an_error_that_is_no_fault_keeps_its_words_to_the_log() -> None:
         await batcher.drain()
 
     run(main())
+    assert "/secret/path" in caplog.text
 
 
 def test_a_worker_that_dies_fails_everyone_and_says_so() -> None:

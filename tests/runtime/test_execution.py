@@ -1,5 +1,7 @@
 """One batch run by fakes: its parts, and what each member gets when it fails or memory does not suffice."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -114,6 +116,27 @@ def test_outputs_that_do_not_follow_the_rows_are_those_of_each_alone() -> None:
 
     execution = execute("m", mean, [member(1), member(2, 3)], 8)
     assert codes(execution) == [[1], [2]]  # and not 1.75, their common mean
+
+
+@pytest.mark.parametrize("poison", [0, 13])
+def test_a_batch_is_not_kept_by_what_came_of_it(poison: int) -> None:
+    def run(feed: Tensors) -> Tensors:
+        kept.append(weakref.ref(feed["x"]))
+        if (feed["x"] == 13).any():
+            try:
+                raise OSError("as ONNX Runtime does")
+            except OSError as error:
+                raise RequestFault("R208", "m: the model fails", "check it") from error
+        return {"y": feed["x"] + 1}
+
+    kept: list[weakref.ref[Any]] = []
+    gc.disable()
+    try:
+        result = execute("m", run, [member(1), member(poison)], 8).results[1]
+        assert isinstance(result, ServeFault) == (poison == 13)
+        assert all(each() is None for each in kept)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
