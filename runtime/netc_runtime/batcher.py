@@ -135,10 +135,14 @@ class Batcher:
             raise
 
     async def drain(self) -> None:
-        """Take no more requests, answer those accepted, and end the thread."""
+        """Take no more requests, answer those accepted, end the thread and let go of the model."""
         self._draining = True
         await self._empty.wait()
         await self._worker.close()
+        # The thread's callbacks lead back here, and a timer may: a session is too large to wait for the collector.
+        self._run = _closed
+        if self._timer is not None:
+            self._timer.cancel()
 
     def abandon(self) -> None:
         """Take no more requests and answer those that wait with R531; a batch that runs is not stopped."""
@@ -284,6 +288,10 @@ class Batcher:
         """How long the batch that runs has been running; 0 when none does."""
         started = self._running[0].started if self._running else None
         return 0.0 if started is None else self._clock() - started
+
+
+def _closed(feed: Tensors) -> Tensors:
+    raise AssertionError("nothing is run after the end")
 
 
 def _left(pending: Pending) -> bool:

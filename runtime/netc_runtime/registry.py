@@ -128,6 +128,10 @@ class Registry:
         for slots in self._models.values():
             for slot in slots.values():
                 self._retire(slot)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until every version that was taken out of service has answered its requests and is closed."""
         while self._closing:
             await asyncio.gather(*self._closing)
 

@@ -1,10 +1,12 @@
 """Models on disk and in service: versions, swaps that lose nothing, broken files that change nothing."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -472,6 +474,32 @@ def test_a_reload_under_load_loses_no_request(models: Path, put: Put, plus: Call
         assert [each.name for each in threading.enumerate() if each.name == "netc-m"] == []
 
     run(main())
+
+
+def test_a_version_that_was_swapped_leaves_memory_at_once(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
+    put(plus(1))
+    loaded: list[weakref.ref[Model]] = []
+
+    def noting(path: Path) -> Model:
+        model = load(path)
+        loaded.append(weakref.ref(model))
+        return model
+
+    async def main() -> None:
+        registry = await started(models, load=noting)
+        for number in (2, 3):
+            assert await ask(registry) == number - 1  # its deadline's timer still runs
+            put(plus(number))
+            await registry.load("m")
+        await registry.settled()
+        assert [each() is None for each in loaded] == [True, True, False]
+        await registry.drain()
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_what_is_held_is_answered_by_the_version_that_was_removed(
