@@ -46,7 +46,8 @@ class Makes(Protocol):
 class Batcher:
     """The queue before one model, and the thread behind it; everything here is called in one event loop.
 
-    `run` gives a batch's outputs by name; rows beyond `max_batch` of a single request are for it to split.
+    `run` gives a batch's outputs by name; rows beyond `max_batch` of a single request are for it to split. A `tally`
+    goes on counting, `died` is called when the thread has died.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class Batcher:
         max_batch: int,
         limits: Limits | None = None,
         *,
+        tally: Tally | None = None,
         died: Callable[[], None] = lambda: None,
         worker: Makes = Worker[Execution],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.limits = limits or Limits()
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.holdings = Holdings(name, self.limits)
         self.failed: BaseException | None = None
         self._run = run

@@ -290,7 +290,9 @@ class Registry:
             slot.verdict = ""
             if self._draining:
                 return
-            old, slot.served = slot.served, Served(name, version, model, self._limits, self._died)
+            old = slot.served
+            tally = None if old is None else old.batcher.tally  # counters go on over a reload
+            slot.served = Served(name, version, model, self._limits, tally=tally, died=self._died)
             if old is not None:
                 self._close(old)
         finally:

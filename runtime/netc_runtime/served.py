@@ -10,17 +10,27 @@ from netc_runtime.admission import Limits
 from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.intake import Intake
 from netc_runtime.session import Model
+from netc_runtime.tally import Tally
 
 
 class Served:
     """A version that answers requests; whoever uses it holds it, and it closes when nobody does."""
 
-    def __init__(self, name: str, version: int, model: Model, limits: Limits, died: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        model: Model,
+        limits: Limits,
+        *,
+        tally: Tally | None = None,
+        died: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self.version = version
         self.model = model
         self.intake = Intake(model)
-        self.batcher = Batcher(name, model.predict, model.max_batch, limits, died=died)
+        self.batcher = Batcher(name, model.predict, model.max_batch, limits, tally=tally, died=died)
         self._holders = 0
         self._unheld = asyncio.Event()
         self._unheld.set()

@@ -30,7 +30,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since the model was loaded; only its event loop writes them.
+    """Counts of a version, over its reloads; only the event loop writes them.
 
     `fail` counts what had a fault for an answer, and `refused` its codes; `cancelled` counts clients that left.
     """

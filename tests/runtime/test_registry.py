@@ -702,6 +702,10 @@ def test_statistics_are_each_version_s(models: Path, put: Put, plus: Callable[[i
         assert chosen[1]["inference_stats"]["success"]["ns"] > 0
         assert [each["version"] for each in registry.statistics("m")["model_stats"]] == ["1", "2"]
         assert [each["version"] for each in registry.statistics("m", "2")["model_stats"]] == ["2"]
+        put(plus(4), 2)
+        await registry.load("m")
+        assert await ask(registry) == 4
+        assert registry.statistics("m", "2")["model_stats"][0]["inference_count"] == 3  # counters go on over a reload
         for name, version, code in (("x", None, "R540"), ("m", "7", "R541")):
             with pytest.raises(ServeFault) as caught:
                 registry.statistics(name, version)
