@@ -12,13 +12,13 @@ import pytest
 from onnx import helper
 
 from netc_runtime import load
-from netc_runtime.admission import Limits
-from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.errors import RequestFault, ServeFault
-from netc_runtime.execution import Request
-from netc_runtime.intake import Intake
 from netc_runtime.manifest import Input, Output
 from netc_runtime.rows import Tensors
+from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.batcher import Answer, Batcher
+from netc_runtime.serving.execution import Request
+from netc_runtime.serving.intake import Intake
 
 T = TypeVar("T")
 

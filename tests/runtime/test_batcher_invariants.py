@@ -14,11 +14,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from netc_runtime.admission import Limits
-from netc_runtime.batcher import Answer, Batcher
 from netc_runtime.errors import ServeFault
-from netc_runtime.execution import Execution, Request
 from netc_runtime.rows import Tensors
+from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.batcher import Answer, Batcher
+from netc_runtime.serving.execution import Execution, Request
 
 MAX_BATCH, MOST_ROWS, MOST_BYTES = 4, 12, 120  # bytes of 15 narrow rows, or of 7 wide ones
 POISON = 1000.0  # added to a number that makes the model fail

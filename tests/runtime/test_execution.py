@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from netc_runtime.errors import RequestFault, ServeFault
-from netc_runtime.execution import Execution, Member, Request, Run, execute
 from netc_runtime.rows import Tensors
+from netc_runtime.serving.execution import Execution, Member, Request, Run, execute
 
 
 def member(first: float, rows: int = 1, key: str | None = "k") -> Member:

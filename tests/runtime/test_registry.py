@@ -19,13 +19,13 @@ from onnx import helper
 
 import netc_runtime
 from netc_runtime import Model
-from netc_runtime.admission import Limits
 from netc_runtime.errors import RuntimeFault, ServeFault
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, Input, Output
-from netc_runtime.registry import Registry
-from netc_runtime.repository import Repository, name_of, version_of
-from netc_runtime.served import Served
+from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.registry import Registry
+from netc_runtime.serving.repository import Repository, name_of, version_of
+from netc_runtime.serving.served import Served
 
 T = TypeVar("T")
 Put: TypeAlias = Callable[..., Path]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from netc_runtime import http
+from netc_runtime.serving import http
 
 LIMITS = http.Limits(connections=8, head_seconds=0.5, body_seconds=0.5, idle_seconds=1)
 GOOD = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"

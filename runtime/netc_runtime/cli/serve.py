@@ -43,7 +43,7 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from netc_runtime.server import Options, serve
+    from netc_runtime.serving.server import Options, serve
 
     given = vars(arguments)
     return serve(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy.typing as npt
 
 from netc_runtime import contract
-from netc_runtime.execution import Request
 from netc_runtime.rows import row_symbol
+from netc_runtime.serving.execution import Request
 from netc_runtime.session import Model
 
 

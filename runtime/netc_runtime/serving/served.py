@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import numpy.typing as npt
 
-from netc_runtime.admission import Limits
-from netc_runtime.batcher import Answer, Batcher
-from netc_runtime.intake import Intake
+from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.batcher import Answer, Batcher
+from netc_runtime.serving.intake import Intake
+from netc_runtime.serving.tally import Tally
 from netc_runtime.session import Model
-from netc_runtime.tally import Tally
 
 
 class Served:

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 
 from uvicorn import Config
 
-from netc_runtime import batcher, http
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
-from netc_runtime.metrics import Metrics
-from netc_runtime.oip.app import App, AppLimits
-from netc_runtime.registry import Registry
-from netc_runtime.repository import Repository
+from netc_runtime.serving import admission, http
+from netc_runtime.serving.app import App, AppLimits
+from netc_runtime.serving.metrics import Metrics
+from netc_runtime.serving.registry import Registry
+from netc_runtime.serving.repository import Repository
 from netc_runtime.session import load
 
 MIB = 1 << 20
@@ -67,7 +67,7 @@ async def _serve(options: Options, config: Config, listening: socket.socket, say
     registry = Registry(
         Repository(options.models),
         lambda path: load(path, options.device, max_batch=options.batch, threads=options.threads, cache=options.cache),
-        limits=batcher.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
+        limits=admission.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
         latest=options.versions,
         died=died.set,
     )

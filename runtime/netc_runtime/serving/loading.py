@@ -6,7 +6,7 @@ from pathlib import Path
 from netc_runtime.benchmark.inputs import make_request
 from netc_runtime.errors import EnvironmentFault, RequestFault, ServeFault
 from netc_runtime.model_io import check_weights
-from netc_runtime.repository import Found, Repository
+from netc_runtime.serving.repository import Found, Repository
 from netc_runtime.session import Model
 
 

@@ -11,8 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from netc_runtime.registry import Registry
-    from netc_runtime.served import Served
+    from netc_runtime.serving.registry import Registry
+    from netc_runtime.serving.served import Served
 
 LABELS = ("model", "version")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -90,7 +90,7 @@ class _Models(Collector):
                 runs.add_metric([*own, str(size)], batch.compute_infer.count)
             for stage in ("queue", "compute_input", "compute_infer", "compute_output"):
                 spent.add_metric([*own, stage], getattr(tally, stage).ns / 1e9)
-            held.add_metric(own, served.batcher.rows)
+            held.add_metric(own, served.batcher.holdings.rows)
             waiting.add_metric(own, served.batcher.waiting)
             report = served.model.report()
             runner.add_metric([*own, report.engine, report.device, report.arithmetic], 1)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from netc_runtime.execution import Member
+from netc_runtime.serving.execution import Member
 
 
 @dataclass(slots=True, eq=False)

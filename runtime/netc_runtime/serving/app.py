@@ -22,12 +22,12 @@ from starlette.routing import Route
 
 import netc_runtime
 from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
-from netc_runtime.metrics import Metrics
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.request import InferRequest, read_request
 from netc_runtime.oip.response import write_response
-from netc_runtime.registry import Registry
-from netc_runtime.served import Served
+from netc_runtime.serving.metrics import Metrics
+from netc_runtime.serving.registry import Registry
+from netc_runtime.serving.served import Served
 from netc_runtime.show import said
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from netc_runtime.admission import Holdings, Limits
 from netc_runtime.errors import ServeFault
-from netc_runtime.execution import Execution, Request, Run, execute
 from netc_runtime.rows import Tensors
-from netc_runtime.tally import Tally
-from netc_runtime.waiting import Pending, Waiting
-from netc_runtime.worker import Worker
+from netc_runtime.serving.admission import Holdings, Limits
+from netc_runtime.serving.execution import Execution, Request, Run, execute
+from netc_runtime.serving.tally import Tally
+from netc_runtime.serving.waiting import Pending, Waiting
+from netc_runtime.serving.worker import Worker
 
 
 class Answer(NamedTuple):

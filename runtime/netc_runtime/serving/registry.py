@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from netc_runtime.admission import Limits
 from netc_runtime.errors import RuntimeFault, ServeFault
-from netc_runtime.loading import open_version
-from netc_runtime.repository import Found, Repository, Stamp, name_of, version_of
-from netc_runtime.served import Served
+from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.loading import open_version
+from netc_runtime.serving.repository import Found, Repository, Stamp, name_of, version_of
+from netc_runtime.serving.served import Served
+from netc_runtime.serving.worker import aside
 from netc_runtime.session import Model
-from netc_runtime.worker import aside
 
 State: TypeAlias = Literal["READY", "LOADING", "UNAVAILABLE"]
 _log = logging.getLogger(__name__)

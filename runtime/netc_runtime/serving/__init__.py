@@ -1,0 +1,7 @@
+"""The server: what lies between a socket and a model.
+
+A request comes in through `http` (deadlines, limits) and `app` (routes), whose codec is `netc_runtime.oip`. `registry`
+knows the models: `repository` finds their files, `loading` opens them, `served` is one that is open. Its `batcher`
+takes what `intake` made of a request if `admission` lets it in, keeps it in `waiting`, and gives what runs together to
+`execution` in a `worker`'s thread; `tally` counts. `metrics` tells Prometheus, and `server` puts it all together.
+"""
