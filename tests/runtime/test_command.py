@@ -232,7 +232,7 @@ def test_check_fails_when_the_weights_were_changed(run: Run, digits: Path, linea
         ["predict", "m.onnx", "a.png", "--format", "xml"],
         ["predict", "m.onnx", "a.png", "--json", "--format", "text"],
         ["predict", "m.onnx", "a.png", "--dev", "cpu"],
-        ["serve", "m.onnx"],
+        ["serve"],
         ["check", "m.onnx", "--top", "3"],
     ],
 )

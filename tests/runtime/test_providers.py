@@ -226,8 +226,10 @@ def test_a_broken_onnx_runtime_says_what_to_run(monkeypatch: pytest.MonkeyPatch)
 
 def test_every_code_has_one_family_and_an_exit_code() -> None:
     families = {
-        fault.family: fault for fault in (errors.ModelFault, errors.RequestFault, errors.ImageFault, EnvironmentFault)
+        fault.family: fault
+        for fault in (errors.ModelFault, errors.RequestFault, errors.ImageFault, EnvironmentFault, errors.ServeFault)
     }
+    assert {code for code in errors.CODES if code.startswith("R5")} == set(errors.STATUSES)
     for code, kind in errors.CODES.items():
         fault = families[code[:2]](code, "a.onnx: one, expected two", "do this")
         assert fault.exit_code == kind.exit_code

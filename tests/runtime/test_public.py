@@ -69,7 +69,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         ("netc_runtime.cli", ["numpy", "PIL", "onnxruntime"]),
         ("netc_runtime.golden", ["PIL", "onnxruntime"]),
         ("netc_runtime.image", ["onnxruntime"]),
-        ("netc_runtime.session", ["torch", "lark", "onnx", "netc"]),
+        ("netc_runtime.session", ["torch", "lark", "onnx", "netc", "orjson", "uvicorn", "starlette"]),
     ],
 )
 def test_importing_a_module_loads_no_more_than_it_needs(module: str, absent: list[str]) -> None:
@@ -98,6 +98,8 @@ print(main(["check", "m.onnx"]))
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_only_numpy_pillow_onnx_runtime_and_the_standard_library_are_imported(path: Path) -> None:
     allowed = {"netc_runtime", "numpy", "PIL", *sys.stdlib_module_names}
+    if path.parent.name in ("oip", "serving"):
+        allowed |= {"orjson", "prometheus_client", "starlette", "uvicorn"}  # the extra [serve]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
