@@ -18,11 +18,12 @@ import pytest
 from onnx import helper
 
 import netc_runtime
-from netc_runtime import Model
-from netc_runtime.errors import RuntimeFault, ServeFault
+from netc_runtime import Model, repository
+from netc_runtime.serving.admission import Limits
+from netc_runtime.errors import RequestFault, RuntimeFault, ServeFault
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, Input, Output
-from netc_runtime.serving.admission import Limits
+from netc_runtime.serving.loading import open_version
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository, name_of, version_of
 from netc_runtime.serving.served import Served
@@ -227,6 +228,36 @@ def test_a_link_that_leaves_the_repository_is_refused(
     run(main())
 
 
+def test_a_link_to_nothing_is_a_reason(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
+    put(plus(1)).unlink()
+    (models / "m" / "1" / "model.onnx").symlink_to("missing")
+
+    async def main() -> None:
+        registry = await started(models)
+        assert [(each.state, each.reason) for each in registry.index()] == [
+            ("UNAVAILABLE", "m/1: No such file or directory")
+        ]
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_folder_of_too_many_files_is_not_read_on(
+    models: Path, put: Put, plus: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "MOST_FILES", 2)
+    path = put(plus(1))
+    for name in ("a", "b"):
+        path.with_name(name).write_text("")
+
+    async def main() -> None:
+        registry = await started(models)
+        assert registry.index()[0].reason == "m/1 has 3 files, at most 2 lie beside a model"
+        await registry.drain()
+
+    run(main())
+
+
 def test_a_link_within_the_repository_is_followed(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
     put(plus(1)).parent.rename(models / "m" / "data")
     (models / "m" / "1").symlink_to("data")  # as Kubernetes mounts a ConfigMap
@@ -417,6 +448,49 @@ def test_a_file_that_is_put_back_before_it_was_loaded_is_nothing_new(
     run(main())
 
 
+def test_a_version_that_is_removed_while_it_is_loaded_is_not_served(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    path = put(plus(1))
+
+    def removed(file: Path) -> Model:
+        model = load(file)
+        path.unlink()
+        path.parent.rmdir()
+        return model
+
+    async def main() -> None:
+        registry = await started(models, load=removed)
+        assert registry.index()[0].reason == "m/1/model.onnx cannot be opened: No such file or directory [R101]"
+        await registry.poll()
+        assert registry.index() == []
+        with pytest.raises(ServeFault) as caught:
+            await registry.load("m")
+        assert caught.value.code == "R540"
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_version_that_is_removed_before_its_last_look_is_not_served(
+    models: Path, put: Put, plus: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(plus(1))
+    found = Repository(models).scan()["m"][1]
+    real = Model.check
+
+    def checked(model: Model) -> Any:
+        path.unlink()
+        path.parent.rmdir()
+        return real(model)
+
+    monkeypatch.setattr(Model, "check", checked)
+    with pytest.raises(ServeFault) as caught:
+        open_version(Repository(models), found, load, ())
+    assert (caught.value.code, caught.value.status) == ("R546", 503)
+    assert "No such file or directory" in caught.value.message
+
+
 def test_an_error_of_a_library_is_a_reason_without_its_words(
     models: Path, put: Put, plus: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -574,6 +648,34 @@ def test_there_are_no_more_models_than_the_limit(models: Path, put: Put, plus: C
         await registry.unload("a")
         await registry.load("c")
         assert await ask(registry, name="c") == 1
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_new_version_takes_the_place_of_the_old_one_at_the_limit(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1), 1)
+
+    async def main() -> None:
+        registry = await started(models, most=1, latest=1)
+        put(plus(2), 2)
+        await registry.load("m")
+        assert entries(registry) == [("m", 2, "READY")]
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_request_at_fault_is_told_the_model_s_name(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
+    put(plus(1))
+
+    async def main() -> None:
+        registry = await started(models)
+        with registry.held("m") as served, pytest.raises(RequestFault) as caught:
+            await served.infer({"x": np.zeros((1, 3), np.float32)})
+        assert caught.value.message == 'm: input "x" is (1, 3), expected (N, 2)'
         await registry.drain()
 
     run(main())

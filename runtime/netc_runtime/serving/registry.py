@@ -155,8 +155,8 @@ class Registry:
 
     @property
     def live(self) -> bool:
-        """Whether no model's worker has died or hangs."""
-        return all(served.batcher.live for served in self.served())
+        """Whether no model's worker has died or hangs, nor one's that is being closed."""
+        return all(served.batcher.live for served in [*self.served(), *self._closing.values()])
 
     def served(self) -> list[Served]:
         """Give every version that is ready."""
@@ -200,8 +200,9 @@ class Registry:
         if version is not None and name is not None:
             chosen = [self._find(name, version)]
         elif name is not None:
-            numbers = self.versions(name)
-            chosen = [served for served in chosen if served.name == name and served.version in numbers]
+            if name not in self._models:
+                raise _no_model(name)
+            chosen = [served for served in chosen if served.name == name]
         return {
             "model_stats": [
                 {"name": each.name, "version": str(each.version), **each.batcher.tally.to_dict()}
@@ -262,7 +263,9 @@ class Registry:
                     slot.seen = each.stamp
                     slot.reason = "its files are new; they are loaded when they have stayed the same for two polls"
                 else:
-                    await self._load(name, version, slot, each)
+                    # A version that goes when this one serves takes no place.
+                    stay = [one for one in self.served() if one.name != name or one.version in wanted]
+                    await self._load(name, version, slot, each, len(stay))
             else:
                 slot.reason = slot.verdict
         wanted_serve = all(slots[version].served is not None for version in wanted)
@@ -273,8 +276,8 @@ class Registry:
         if not slots:
             del self._models[name]
 
-    async def _load(self, name: str, version: int, slot: _Slot, found: Found) -> None:
-        if slot.served is None and len(self.served()) >= self._most:
+    async def _load(self, name: str, version: int, slot: _Slot, found: Found, loaded: int) -> None:
+        if slot.served is None and loaded >= self._most:
             fault = ServeFault("R545", f"{self._most} models are loaded, the most that may be", "unload one of them")
             slot.reason = self._said(fault)
             return

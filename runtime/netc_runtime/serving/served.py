@@ -29,6 +29,7 @@ class Served:
         self.name = name
         self.version = version
         self.model = model
+        model.name = name  # in what it says of a request; its file is called model.onnx, as every other one's
         self.intake = Intake(model)
         self.batcher = Batcher(name, model.predict, model.max_batch, limits, tally=tally, died=died)
         self._holders = 0
