@@ -759,6 +759,63 @@ def test_draining_does_not_wait_for_a_load(models: Path, put: Put, plus: Callabl
     run(main())
 
 
+def test_a_start_that_is_cancelled_leaves_nothing_half_loaded(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> Model:
+        begun.set()
+        go_on.wait()
+        return load(path)
+
+    async def main() -> None:
+        registry = Registry(Repository(models), slow)
+        starting = asyncio.create_task(registry.start())
+        await asyncio.to_thread(begun.wait)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert [each.state for each in registry.index()] == ["UNAVAILABLE"]
+        go_on.set()
+        await registry.start()
+        assert await ask(registry) == 1
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_version_that_hangs_while_it_is_closed_is_seen_by_the_watchdog(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        registry = await started(models, limits=Limits(hung_after_s=0.0))
+        with registry.held("m") as served:
+            real = served.model.predict
+
+            def hangs(feed: Any) -> Any:
+                begun.set()
+                go_on.wait()
+                return real(feed)
+
+            served.batcher._run = hangs  # pyright: ignore[reportPrivateUsage]  # a model cannot be told to wait
+            asked = asyncio.create_task(answer(served))
+            await asyncio.to_thread(begun.wait)
+        await registry.unload("m")
+        assert registry.ready
+        assert not registry.live
+        go_on.set()
+        assert await asked == 1
+        await registry.drain()
+        assert registry.live
+
+    run(main())
+
+
 def test_a_worker_that_dies_makes_the_server_neither_live_nor_ready(
     models: Path, put: Put, plus: Callable[[int], bytes]
 ) -> None:
