@@ -62,18 +62,27 @@ def bind(at: str, shape: Sequence[int | str], got: Sequence[int], sizes: dict[st
 
     Raises: RequestFault, R203 on the rank, R204 on a side, R205 on a symbol that already has another size.
     """
-    found = f"{at} is {tuple(got)}, expected {shape_text(shape)}"
     if len(got) != len(shape):
         dims = "dimension" if len(got) == 1 else "dimensions"
-        raise RequestFault("R203", found, f"reshape it: it has {len(got)} {dims}, the input has {len(shape)}")
+        raise RequestFault(
+            "R203", _found(at, shape, got), f"reshape it: it has {len(got)} {dims}, the input has {len(shape)}"
+        )
     for axis, (side, size) in enumerate(zip(shape, got, strict=True)):
         if isinstance(side, int):
             if size != side:
-                raise RequestFault("R204", found, f"make axis {axis} {side} long; it is {size}")
+                raise RequestFault("R204", _found(at, shape, got), f"make axis {axis} {side} long; it is {size}")
         elif size == 0 and axis > 0:
-            raise RequestFault("R204", found, f"make axis {axis} ({side}) at least 1 long")
+            raise RequestFault("R204", _found(at, shape, got), f"make axis {axis} ({side}) at least 1 long")
         elif sizes.setdefault(side, size) != size:
-            raise RequestFault("R205", f"{found}, where {side} = {sizes[side]}", f"make axis {axis} {sizes[side]} long")
+            raise RequestFault(
+                "R205",
+                f"{_found(at, shape, got)}, where {side} = {sizes[side]}",
+                f"make axis {axis} {sizes[side]} long",
+            )
+
+
+def _found(at: str, shape: Sequence[int | str], got: Sequence[int]) -> str:
+    return f"{at} is {tuple(got)}, expected {shape_text(shape)}"
 
 
 def require(at: str, requirements: Sequence[Requirement], sizes: Mapping[str, int]) -> None:
