@@ -2,8 +2,8 @@
 
 Predictions: `Model.predict` beside a bare loop of ONNX Runtime's `run` on the very same session. Opening:
 `netc_runtime.load` with and without the session cache; and a whole process, from its start to the labels of a JPEG,
-beside the shortest scripts that do the same with ONNX Runtime and Pillow, with torch, and with OpenVINO. Memory: what the
-process holds while eight threads make a hundred thousand predictions.
+beside the shortest scripts that do the same with ONNX Runtime and Pillow, with torch, and with OpenVINO. Memory: what
+the process holds while eight threads make a hundred thousand predictions.
 
 Ratios are medians over pairs that run in turns, with their middle half. Run `.bench/bin/python tests/bench/runtime.py
 [--quick] [--json FILE]`; `make bench ONLY=runtime` makes that environment. Pictures have a benchmark of their own,

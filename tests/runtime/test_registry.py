@@ -18,11 +18,12 @@ import pytest
 from onnx import helper
 
 import netc_runtime
-from netc_runtime import Model, repository
-from netc_runtime.serving.admission import Limits
+from netc_runtime import Model
 from netc_runtime.errors import RequestFault, RuntimeFault, ServeFault
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, Input, Output
+from netc_runtime.serving import repository
+from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.loading import open_version
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository, name_of, version_of
