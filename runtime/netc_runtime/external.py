@@ -14,6 +14,8 @@ from netc_runtime.errors import ModelFault
 LOCATION = b"\x0a\x08location"
 _CHUNK = 1 << 20
 _MEMORY = "_ORT_MEM_ADDR_"
+_MOST_FIELDS = 3_000_000  # some 100,000 nodes
+_MOST_ENTRIES = 64  # of a tensor; ONNX knows five keys
 # Fields that lead to a tensor, by message: its number there, and the message it holds.
 _WAYS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function", 20: "training"},
@@ -52,22 +54,41 @@ def check_external(path: Path) -> None:
 
 def _tensors(path: Path, data: memoryview, message: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Give each tensor with external data: its name, and what is said of where the data are."""
-    waiting = [(data, message)]
+    fields = 0
+    # Field by field: a list of millions of empty ones would take a hundred times the file's own size.
+    waiting = [(_fields(path, data), message)]
     while waiting:
-        data, message = waiting.pop()
-        if message == "tensor":
-            name, entries = "", dict[str, str]()
-            for field, value in _fields(path, data):
-                if field == _NAME:
-                    name = _text(value)
-                elif field == _EXTERNAL:
-                    pair = dict(_fields(path, value))
-                    entries[_text(pair.get(1, b""))] = _text(pair.get(2, b""))
-            if "location" in entries:
-                yield name, entries
-            continue
-        ways = _WAYS[message]
-        waiting += [(value, ways[field]) for field, value in _fields(path, data) if field in ways]
+        level, message = waiting[-1]
+        for field, value in level:
+            fields += 1
+            if fields > _MOST_FIELDS:
+                raise ModelFault("R106", f"{path} is not ONNX: it has over {_MOST_FIELDS:,} fields", "export it again")
+            inner = _WAYS[message].get(field)
+            if inner == "tensor":
+                name, entries = _tensor(path, value)
+                if "location" in entries:
+                    yield name, entries
+            elif inner is not None:
+                waiting.append((_fields(path, value), inner))
+                break
+        else:
+            waiting.pop()
+
+
+def _tensor(path: Path, data: memoryview) -> tuple[str, dict[str, str]]:
+    """Give a tensor's name, and the first entries of what is said of where its data are."""
+    name, entries = "", dict[str, str]()
+    for field, value in _fields(path, data):
+        if field == _NAME:
+            name = _text(value)
+        elif field == _EXTERNAL:
+            if len(entries) == _MOST_ENTRIES:
+                raise ModelFault("R106", f"{path} is not ONNX: a tensor lies in too many places", "export it again")
+            key, text = b"", b""
+            for number, each in _fields(path, value):
+                key, text = (each if number == 1 else key), (each if number == 2 else text)
+            entries[_text(key)] = _text(text)
+    return name, entries
 
 
 def _fields(path: Path, data: memoryview) -> Iterator[tuple[int, memoryview]]:

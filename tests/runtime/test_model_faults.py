@@ -231,6 +231,27 @@ def test_tensors_are_found_wherever_they_are(folder: Path) -> None:
         assert caught.value.code == "R118"
 
 
+def test_a_file_of_too_many_fields_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = adding(external("w.bin"))
+    made.graph.initializer.extend([TensorProto()] * 1000)
+    path = saved(folder, made)
+    monkeypatch.setattr("netc_runtime.external._MOST_FIELDS", 2000)
+    check_external(path)
+    monkeypatch.setattr("netc_runtime.external._MOST_FIELDS", 1000)
+    with pytest.raises(ModelFault, match="over 1,000 fields") as caught:
+        check_external(path)
+    assert caught.value.code == "R106"
+
+
+def test_a_tensor_in_too_many_places_is_refused(folder: Path) -> None:
+    tensor = external("w.bin")
+    for index in range(100):
+        tensor.external_data.add(key=f"key{index}", value="0")
+    with pytest.raises(ModelFault, match="too many places") as caught:
+        check_external(saved(folder, adding(tensor)))
+    assert caught.value.code == "R106"
+
+
 def test_words_that_look_like_a_location_are_no_location(folder: Path) -> None:
     made = relu()
     made.doc_string = "\n\x08location"
