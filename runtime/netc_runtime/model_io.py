@@ -25,6 +25,7 @@ _TYPES = {
     "tensor(bool)": "bool",
 }
 _GRAPH, _OPSETS, _METADATA = 7, 8, 14  # fields of onnx.ModelProto
+_MOST_FIELDS = 100_000  # of the outermost; functions and metadata are the many ones
 
 
 class ModelFiles(NamedTuple):
@@ -123,6 +124,7 @@ def _check_start(path: Path, start: bytes) -> None:
 
 def _check_fields(path: Path, file: BinaryIO, size: int) -> str | None:
     """Walk the outermost protobuf fields, skipping what they hold; give what the metadata say of a file of weights."""
+    fields = 0
     seen: set[int] = set()
     data: str | None = None
     while (start := file.tell()) < size:
@@ -140,6 +142,9 @@ def _check_fields(path: Path, file: BinaryIO, size: int) -> str | None:
             data = data_file.stated(file.read(number)) or data
         file.seek(end)
         seen.add(field)
+        fields += 1
+        if fields > _MOST_FIELDS:
+            raise ModelFault("R106", f"{path} is not ONNX: it has over {_MOST_FIELDS:,} fields", "name an .onnx file")
     if not {_GRAPH, _OPSETS} <= seen:
         lacking = "graph" if _GRAPH not in seen else "operator set"
         raise ModelFault("R106", f"{path} is not ONNX: it has no {lacking}", "name an .onnx file")

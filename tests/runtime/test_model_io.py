@@ -41,6 +41,7 @@ def fault(path: Path) -> RuntimeFault:
         (b"\x08\x0a\x3a\x00", "R106", "it has no operator set"),
         (b"\x08", "R106", "truncated: it has 1 bytes, expected more"),
         (b"\x3a" + b"\xff" * 20, "R106", "not ONNX"),
+        (b"\x3a\x00" * 100_001 + b"\x42\x00", "R106", "over 100,000 fields"),
     ],
 )
 def test_a_wrong_file_is_named_for_what_it_is(tmp_path: Path, content: bytes, code: str, words: str) -> None:
