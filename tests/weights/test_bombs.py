@@ -109,6 +109,28 @@ def test_a_safetensors_tensor_beyond_the_file_is_refused(tmp_path: Path) -> None
     refused(tmp_path / "w.safetensors", "N403")
 
 
+def span(begin: int, end: int, shape: str = "[2]") -> str:
+    return f'{{"dtype":"F32","shape":{shape},"data_offsets":[{begin},{end}]}}'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f'{{"a":{span(0, 8)},"b":{span(4, 12)}}}',  # they overlap
+        f'{{"a":{span(0, 8)},"b":{span(12, 16, "[1]")}}}',  # bytes between them
+        f'{{"a":{span(-8, 0)}}}',
+        f'{{"a":{span(0, 8, "[-1,-2]")},"b":{span(8, 16)}}}',
+        f'{{"a":{span(0, 8, "[3]")},"b":{span(8, 16)}}}',  # 12 bytes in 8
+        f'{{"a":{span(0, 8)},"b":{span(8, 100, "[23]")}}}',  # past the end
+        f'{{"a":{span(8, 16)},"b":{span(8, 0)}}}',  # ends before it begins
+        f'{{"a":{span(0, 8)},"a":{span(8, 16)}}}',  # one name twice
+    ],
+)
+def test_a_safetensors_header_that_lies_about_offsets_is_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(16))
+    refused(tmp_path / "w.safetensors", "N403")
+
+
 def repickled(path: Path, old: bytes, new: bytes) -> Path:
     """A checkpoint with bytes of its pickle replaced."""
     with zipfile.ZipFile(path) as archive:
