@@ -55,6 +55,9 @@ SECTIONS: Mapping[str, Section] = {
     "runtime": Section(
         "The runtime", "`netc-runtime` on the CPU, beside a bare loop of ONNX Runtime and beside scripts without it."
     ),
+    "runtime_images": Section(
+        "Pictures", "From JPEG files to labels: `predict_images` beside the loop that one writes by hand."
+    ),
 }
 
 LIBRARIES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnxscript", "openvino", "numpy")
