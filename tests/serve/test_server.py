@@ -341,3 +341,22 @@ def test_a_folder_that_is_not_there_ends_it_with_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [("--port", "70000"), ("--batch", "0"), ("--workers", "2")])
 def test_options_are_checked(tmp_path: Path, option: tuple[str, str]) -> None:
     assert command(str(tmp_path), *option).returncode == 2
+
+
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None
+from netc_runtime.cli import main
+sys.exit(main(["serve", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette", "orjson", "prometheus_client", "uvloop", "httptools"])
+def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path: Path, package: str) -> None:
+    write_model(tmp_path / "tiny" / "1" / "model.onnx")
+    line = [sys.executable, "-c", WITHOUT, package, str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error[R406]: a package of the server cannot be imported: ")
+    assert package in done.stderr
+    assert 'pip install "netc-runtime[serve]"' in done.stderr

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from netc_runtime.cli import options, output
+from netc_runtime.errors import EnvironmentFault
 
 
 def add(commands: Any) -> None:  # argparse's own type for it has no public name
@@ -43,8 +44,11 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from netc_runtime.serving.server import Options, serve
-
+    try:
+        from netc_runtime.serving.server import Options, serve
+    except ImportError as error:
+        help = 'python -m pip install "netc-runtime[serve]"'
+        raise EnvironmentFault("R406", f"a package of the server cannot be imported: {error}", help) from error
     given = vars(arguments)
     return serve(
         Options(**{name: given[name] for name in Options.__dataclass_fields__}),

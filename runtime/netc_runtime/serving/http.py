@@ -8,7 +8,6 @@ moment, since closing at once would reset the connection before the answer is re
 
 import asyncio
 import contextlib
-import importlib
 import signal
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -265,12 +264,7 @@ class Server(uvicorn.Server):
 
 
 def config(app: Any, *, host: str, port: int, limits: Limits, **more: Any) -> uvicorn.Config:
-    """Give uvicorn's settings for an application: with its C parts; it neither logs requests nor names itself.
-
-    Raises: ImportError where uvloop or httptools is missing.
-    """
-    for name in ("uvloop", "httptools"):  # without them uvicorn is several times slower, and says nothing
-        importlib.import_module(name)
+    """Give uvicorn's settings for an application: with its C parts; it neither logs requests nor names itself."""
     return uvicorn.Config(
         app,
         host=host,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import uvloop
 from uvicorn import Config
 
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
@@ -57,7 +58,7 @@ def serve(options: Options, say: Callable[[str], None]) -> int:
     listening = _listen(options.host, options.port)
     config = http.config(_unset, host=options.host, port=options.port, limits=_limits(options))
     _log.info("settings: %s", ", ".join(f"{name}={value}" for name, value in asdict(options).items()))
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(options, config, listening, say))
 
 
