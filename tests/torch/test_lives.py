@@ -107,7 +107,7 @@ def test_the_net_compiles_without_a_break_in_its_graph(name: str) -> None:
     [
         ("aot_eager", "lenet5.cnn:LeNet5"),
         ("inductor", "lenet5.cnn:LeNet5"),
-        ("aot_eager", "shufflenet_v2.cnn:ShuffleNetV2_x0_5"),
+        pytest.param("aot_eager", "shufflenet_v2.cnn:ShuffleNetV2_x0_5", marks=pytest.mark.long),
         pytest.param("inductor", "shufflenet_v2.cnn:ShuffleNetV2_x0_5", marks=pytest.mark.long),  # C++ for a minute
     ],
 )

@@ -50,7 +50,7 @@ def trained(published: Sequence[Any]) -> list[Trained]:
 
 EVERY = [*trained(names.NETS), *trained(LIBRARIES), *trained(SEGMENTATION)]
 QUICK = ("squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "mobilenet_v3_small")
-SLOW = ("resnet18", "mobilenet_v2", "googlenet", "densenet121", "efficientnet_b0", "r3d_18")
+SLOW = ("resnet18", "mobilenet_v2", "googlenet", "densenet121", "efficientnet_b0")
 
 
 def mark(net: Trained) -> Any:
