@@ -1,6 +1,7 @@
 """The asynchronous twin of a model: the event loop goes on while the graph runs in threads."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,6 +33,8 @@ class AsyncModel:
         self.model = model
         self._threads = ThreadPoolExecutor(workers, "netc-model")
         self._room = asyncio.Semaphore(workers + waiting)
+        self._free = asyncio.Semaphore(workers)  # what waits does so here, where a cancelled call leaves nothing behind
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,10 +52,23 @@ class AsyncModel:
 
     async def close(self) -> None:
         """Wait for what runs, and end the threads; what waits is cancelled."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         async with self._room:
+            await self._free.acquire()
+            if self._closed:
+                self._free.release()
+                raise asyncio.CancelledError
             loop = asyncio.get_running_loop()
-            future: asyncio.Future[Any] = loop.run_in_executor(self._threads, work)
-            return await future
+            future: asyncio.Future[Any] = loop.run_in_executor(self._threads, self._run, loop, work)
+            # A call that is given up runs on, and its thread is free when it ends.
+            return await asyncio.shield(future)
+
+    def _run(self, loop: asyncio.AbstractEventLoop, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+                loop.call_soon_threadsafe(self._free.release)

@@ -40,9 +40,14 @@ def trials(engines: Sequence[tuple[str, Callable[[], Callable[[Tensors], object]
     for count in range(MOST):
         if count >= FEWEST and time.perf_counter() > end:
             break
-        for device, run in runs.items():
+        for device, run in list(runs.items()):
             start = time.perf_counter()
-            run(feed)
+            try:
+                run(feed)
+            except RuntimeFault as fault:
+                del runs[device], taken[device]
+                found[device] = Trial(device, None, fault.message)
+                continue
             taken[device].append(time.perf_counter() - start)
     found |= {device: Trial(device, median(each)) for device, each in taken.items()}
     return [found[device] for device, _ in engines]

@@ -1,7 +1,9 @@
 """The asynchronous twin: the same answers, bounded, and a call that is given up is not run."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,46 @@ def test_leaving_waits_for_what_runs_and_cancels_the_rest(digits: Path) -> None:
 def test_numbers_below_1_are_refused(digits: Path) -> None:
     with pytest.raises(EnvironmentFault, match="R404"):
         AsyncModel(netc_runtime.load(digits, "cpu"), workers=0)
+
+
+def test_calls_that_are_given_up_leave_nothing_behind(digits: Path) -> None:
+    async def work() -> None:
+        inner = held(digits)
+        async with AsyncModel(inner, workers=1, waiting=4) as model:
+            running = asyncio.create_task(model.predict(X))
+            await until(lambda: len(inner.began) == 1)
+            given: list[weakref.ref[Any]] = []
+            for _ in range(50):
+                x = X.copy()
+                given.append(weakref.ref(x))
+                task = asyncio.create_task(model.predict(x))
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                del x, task
+            await asyncio.sleep(0)  # the loop lets go of the last one's task
+            gc.collect()
+            assert [each() for each in given if each() is not None] == []
+            inner.go.set()
+            assert (await running)["scores"].shape == (2, 3)
+            assert (await model.predict(X))["scores"].shape == (2, 3)
+        assert inner.began == [2, 2]
+
+    run(work)
+
+
+def test_a_thread_is_not_free_before_the_call_that_was_given_up_ends(digits: Path) -> None:
+    async def work() -> None:
+        inner = held(digits)
+        async with AsyncModel(inner, workers=1) as model:
+            given_up = asyncio.create_task(model.predict(X))
+            await until(lambda: len(inner.began) == 1)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+            waiting = asyncio.create_task(model.predict(X[:1]))
+            await asyncio.sleep(0.05)
+            assert inner.began == [2]
+            inner.go.set()
+            assert (await waiting)["scores"].shape == (1, 3)
+
+    run(work)

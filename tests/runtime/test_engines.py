@@ -399,6 +399,20 @@ def test_engines_take_turns_and_what_cannot_run_is_left_out() -> None:
     assert quickest([Trial("x", None, "no")]) is None
 
 
+def test_an_engine_that_fails_meanwhile_is_left_out() -> None:
+    calls = 0
+
+    def failing(feed: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise RequestFault("R208", "it gives up", "do without")
+
+    found = trials([("a", lambda: lambda feed: None), ("b", lambda: failing)], {})
+    assert [(each.device, each.seconds is None) for each in found] == [("a", False), ("b", True)]
+    assert "b not: it gives up" in words(found, 1)
+
+
 def test_an_engine_that_answers_wrongly_is_not_chosen(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(PlainRunner):
         def run(self, feed: Any) -> Any:

@@ -161,7 +161,8 @@ JSON: dict[str, tuple[bytes, str, str]] = {
     "side of a bool": (request(shape=[True, 2, 2]), "R506", "True"),
     "side of a string": (request(shape=["1", 2, 2]), "R506", "expected whole numbers"),
     "side beyond 2^63": (request(shape=[2**63, 2, 2]), "R506", "9223372036854775808"),
-    "product overflow": (request(shape=[2**31 - 1, 2**31 - 1, 2**31 - 1]), "R508", "4 numbers"),
+    "product overflow": (request(shape=[2**31 - 1, 2**31 - 1, 2**31 - 1]), "R506", "more elements than there can be"),
+    "product overflow of no rows": (request(shape=[0, 2**31 - 1, 2**31 - 1], data=[]), "R506", "more elements than"),
     "no shape": (request(shape=...), "R506", "no shape"),
     "rank": (request(shape=[4]), "R506", "1 dimensions, expected 3"),
     "20,000 dims": (request(shape=[1] * 20_000), "R506", "20000 dimensions"),
@@ -266,6 +267,13 @@ BINARY: dict[str, tuple[bytes, bytes, str | None, str, str]] = {
     "size of a string": (sized("16"), TAIL, "", "R504", "not a whole number"),
     "size of a bool": (sized(True), TAIL, "", "R504", "not a whole number"),
     "size of 2^63": (sized(2**63), TAIL, "", "R507", "takes 16 bytes"),
+    "product overflow of no rows": (
+        request(shape=[0, 2**31 - 1, 2**31 - 1], data=..., parameters={"binary_data_size": 0}),
+        b"",
+        "",
+        "R506",
+        "more elements than",
+    ),
     "data and size": (request(parameters={"binary_data_size": 16}), TAIL, "", "R507", "data and binary_data_size"),
     "bytes that nobody announced": (request(), TAIL, "", "R507", "16 bytes follow"),
     "strings of 4 GiB": (
@@ -336,3 +344,18 @@ def test_changed_requests_are_requests_or_typed_faults(data: st.DataObject) -> N
     except ServeFault:
         return
     assert found.feed["image"].shape == (1, 2, 2)
+
+
+SIDES = st.lists(st.sampled_from([0, 1, 2, 3, 2**16, 2**31 - 1]), min_size=3, max_size=3)
+
+
+@given(SIDES, st.sampled_from([0, 4, 16]), st.booleans())
+@settings(max_examples=300)
+def test_extreme_shapes_are_requests_or_typed_faults(shape: list[int], size: int, binary: bool) -> None:
+    told = {"data": ..., "parameters": {"binary_data_size": size}} if binary else {"data": [1.0] * (size // 4)}
+    head = request(shape=shape, **told)
+    try:
+        found = read_request(head + bytes(size if binary else 0), str(len(head)), INPUTS, OUTPUTS)
+    except ServeFault:
+        return
+    assert found.feed["image"].shape == tuple(shape)

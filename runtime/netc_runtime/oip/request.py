@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from netc_runtime.oip.values import read_values
 LONGEST_ID = 1024
 MOST_DIMS = 16
 LARGEST_SIDE = 2**31 - 1
+MOST_ELEMENTS = 2**48  # numpy counts the bytes of an array's sides in 63 bits, also where one side is 0
 _TOP = {"id", "parameters", "inputs", "outputs"}
 _INPUT = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT = {"name", "parameters"}
@@ -199,6 +201,8 @@ def _shape(at: str, given: Any, rank: int) -> tuple[int, ...]:
         raise ServeFault(
             "R506", f"{at} has {len(shape)} dimensions, expected {rank}", "send its sides, one a dimension"
         )
+    if prod(max(side, 1) for side in shape) > MOST_ELEMENTS:
+        raise ServeFault("R506", f"{at}: its shape {shape} is of more elements than there can be", "send its sides")
     return tuple(shape)
 
 
