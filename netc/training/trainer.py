@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from math import isfinite
+from operator import add, mul
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -161,13 +162,11 @@ class _Training:
     def _learn(self, epoch: int, order: Tensor) -> float:
         """One epoch in this order; its mean loss."""
         self.net.train()
-        steps, place = self.train.steps, self.train.device
-        # Sums stay on the device: reading one waits for the device, so they are read now and then.
-        losses, right, seen = torch.zeros(steps, device=place), torch.zeros((), dtype=torch.int64, device=place), 0
-        sizes = torch.full((steps,), float(self.train.batch), device=place)
-        sizes[-1] = len(order) - (steps - 1) * self.train.batch
+        steps = self.train.steps
+        # Reading a number waits for the device, and each operation takes time to start: both are left for now and then.
+        told: list[tuple[Tensor, Tensor, Tensor]] = []
+        lost, right, seen = 0.0, 0, 0
         began = reported = time.perf_counter()
-        mean = 0.0
         for step, (pictures, labels) in enumerate(self.train.batches(order)):
             logits = _by_name(self.net(pictures), self.heads)
             loss = total_loss(self.heads, logits, labels)
@@ -176,21 +175,23 @@ class _Training:
             self.optimizer.step()
             if self.schedule is not None:
                 self.schedule.step()
-            losses[step] = loss.detach()
-            right += (logits[self.main].detach().argmax(1) == labels).sum()
-            seen += len(labels)
+            told.append((loss.detach(), logits[self.main].detach(), labels))
             now = time.perf_counter()
             if now - reported >= REPORT_S or step + 1 == steps:
                 reported = now
-                done = losses[: step + 1]
-                wrong = (~done.isfinite()).nonzero()
-                if len(wrong):
-                    at = int(wrong[0])
-                    raise _diverged(f"the loss is {float(done[at])} in epoch {epoch}, step {at + 1} of {steps}")
-                mean = float((done * sizes[: step + 1]).sum()) / seen
+                losses, answers, classes = zip(*told, strict=True)
+                told.clear()
+                values = [float(each) for each in torch.stack(losses).cpu()]
+                for at, value in enumerate(values, step + 2 - len(values)):
+                    if not isfinite(value):
+                        raise _diverged(f"the loss is {value} in epoch {epoch}, step {at} of {steps}")
+                sizes = [len(each) for each in classes]
+                lost += sum(map(mul, values, sizes))
+                right += int((torch.cat(answers).argmax(1) == torch.cat(classes)).sum())
+                seen += sum(sizes)
                 rate = seen / (time.perf_counter() - began)
-                self.progress.step(Step(epoch, self.epochs, step + 1, steps, mean, int(right) / seen, rate))
-        return mean
+                self.progress.step(Step(epoch, self.epochs, step + 1, steps, lost / seen, right / seen, rate))
+        return lost / seen
 
     @torch.inference_mode()
     def _measure(self) -> dict[str, float]:

@@ -122,6 +122,15 @@ def open_session(
         ) from error
 
 
+def hush() -> None:
+    """Keep ONNX Runtime's own logger quiet, once a GPU works: it prints to the terminal what it then gets around.
+
+    It calls it an error when cuDNN has no plan for a fused convolution in f16, before it runs it unfused. What fails is
+    raised, whatever is logged. Loggers of sessions are not touched.
+    """
+    _ort.set_default_logger_severity(4)
+
+
 def run(
     where: str, session: Session, names: Sequence[str], feed: Mapping[str, npt.NDArray[Any]]
 ) -> list[npt.NDArray[Any]]:

@@ -96,30 +96,42 @@ def _open_gpu(path: Path, settings: Settings, sizes: Mapping[str, int]) -> Opene
     """Open a model on a GPU, or say why that is not to be had, though the model is fine."""
     device = settings.device
     check_external(path)
-    asked, entries = gpu.wanted(settings)
+    more: dict[str, str] = {}
     if device.kind == "tensorrt":
         contract = _read_contract(path)
         known = known_sizes(contract.inputs, contract.manifest, sizes)
         more = gpu.tensorrt(contract.inputs, settings.max_batch, known, gpu.engine_folder(path))
+    session: engine.Session | None = None
+    problem, graphs = "", False
+    for graphs in gpu.attempts(settings):
+        asked, entries = gpu.wanted(settings, graphs=graphs)
         asked = [(name, {**options, **more} if name == providers.TENSORRT else options) for name, options in asked]
-    try:
-        session = engine.open_session(path, asked, settings.threads, entries=entries)
-    except ModelFault as fault:
+        try:
+            session = engine.open_session(path, asked, settings.threads, entries=entries)
+            break
+        except ModelFault as fault:
+            problem = fault.message
+    if session is None:
         # Nodes are left to the CPU, or the provider's libraries are not found: or it is the model, and this says so.
         _read_contract(path)
-        return fault.message
+        return problem
     contract, used = contract_of(path, session), session.get_providers()
     if device.needed not in used:
         # ONNX Runtime has logged the library that it lacks, and gone on without the provider.
         return f"ONNX Runtime gives {', '.join(used)}"
+    engine.hush()
+    rows = row_symbol(contract.inputs, contract.outputs)
+    # A graph is of one shape: where more than the rows may differ there is no end to them.
+    few = all(isinstance(side, int) or side == rows for each in contract.inputs for side in each.shape)
     runner = BoundRunner(
         path.name,
         session,
         contract.names,
-        rows=row_symbol(contract.inputs, contract.outputs) is not None,
+        rows=rows is not None,
         most=settings.max_batch,
         index=device.index,
-        cuda_graph=settings.cuda_graph,
+        cuda_graph=graphs,
+        capture=few or settings.cuda_graph is True,
     )
     return Opened(runner, contract)
 

@@ -40,7 +40,7 @@ def load(
     warm: bool = False,
     sizes: Mapping[str, int] | None = None,
     arithmetic: str = "f32",
-    cuda_graph: bool = False,
+    cuda_graph: bool | None = None,
     tune: bool = False,
 ) -> "Model":
     """Load an ONNX model, with netc's manifest or without.
@@ -55,8 +55,9 @@ def load(
     for have run before this returns; `sizes` are those of symbols other than the rows', where neither golden example
     nor recipe tells them.
 
-    `arithmetic` is f32, or with device=openvino bf16 or f16, which are quicker and less exact. `cuda_graph` captures
-    and replays a CUDA graph for each size of batch. With `tune`, device=auto runs one row on every engine that works
+    `arithmetic` is f32, or with device=openvino bf16 or f16, which are quicker and less exact. On CUDA each size
+    of batch is captured as a CUDA graph and replayed, where only the rows' number is open and the session can;
+    `cuda_graph` says that it must be, or must not. With `tune`, device=auto runs one row on every engine that works
     here, for a second each, and takes the quickest; the report says what it was chosen from.
 
     Raises: ModelFault R101 to R110, R112 and R114 to R118, EnvironmentFault R401 to R404; with `tune` and `warm`, as

@@ -20,7 +20,7 @@ class Settings:
     strict: bool = True
     max_batch: int = 64
     arithmetic: Arithmetic = "f32"
-    cuda_graph: bool = False
+    cuda_graph: bool | None = None
     cache: bool = True
 
 
@@ -31,7 +31,7 @@ def settings(
     max_batch: int,
     threads: int | None,
     arithmetic: str,
-    cuda_graph: bool,
+    cuda_graph: bool | None,
     cache: bool,
 ) -> Settings:
     """Check what `load` is given.

@@ -50,6 +50,9 @@ class Hand:
         self.job = job
         self.begins()
 
+    async def perform(self, job: Callable[[], object]) -> object:
+        raise AssertionError("nothing is to be prepared")
+
     async def close(self) -> None:
         assert self.job is None
         self.closed = True

@@ -109,7 +109,7 @@ class Watched:
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self.graphs: list[str] = []
+        self.graphs: list[str | None] = []
         self.bindings: list[Any] = []
 
     def io_binding(self) -> Any:
@@ -117,7 +117,7 @@ class Watched:
         return self.bindings[-1]
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
-        self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
+        self.graphs.append(None if options is None else options.get_run_config_entry("gpu_graph_id"))
         self._session.run_with_iobinding(binding)
 
 
@@ -128,6 +128,22 @@ def test_a_graph_is_captured_once_for_each_size_after_a_run_without(session: eng
         runner.run({"image": draw(rows)})
     assert watched.graphs == ["-1", "1", "1", "-1", "2", "2", "1"]
     assert len(watched.bindings) == 2
+
+
+def test_a_session_without_graphs_is_given_no_options(session: engine.Session) -> None:
+    watched = Watched(session)
+    runner = bound(watched)
+    for _ in range(2):
+        runner.run({"image": draw(1)})
+    assert watched.graphs == [None, None]
+
+
+def test_many_shapes_are_not_captured(session: engine.Session) -> None:
+    watched = Watched(session)
+    runner = bound(watched, cuda_graph=True, capture=False)
+    for _ in range(2):
+        runner.run({"image": draw(1)})
+    assert watched.graphs == ["-1", "-1"]
 
 
 def test_the_buffers_that_are_kept_are_bounded(session: engine.Session) -> None:
@@ -154,20 +170,36 @@ def of(device: str, **changes: Any) -> Settings:
 
 
 def test_a_named_gpu_leaves_nothing_to_the_cpu() -> None:
-    asked, entries = gpu.wanted(of("cuda:1"))
+    asked, entries = gpu.wanted(of("cuda:1"), graphs=False)
     assert [name for name, _ in asked] == [CUDA]
     assert asked[0][1]["device_id"] == "1"
     assert entries == {"session.disable_cpu_ep_fallback": "1"}
     for settings in (of("auto"), of("cuda", strict=False)):
-        asked, entries = gpu.wanted(settings)
+        asked, entries = gpu.wanted(settings, graphs=False)
         assert ([name for name, _ in asked], entries) == ([CUDA, CPU], {})
 
 
 def test_a_cuda_graph_is_asked_of_each_provider_by_its_own_word() -> None:
-    asked = dict(gpu.wanted(of("tensorrt", cuda_graph=True))[0])
+    asked = dict(gpu.wanted(of("tensorrt"), graphs=True)[0])
     assert asked[TENSORRT]["trt_cuda_graph_enable"] == "1"
     assert asked[CUDA]["enable_cuda_graph"] == "1"
-    assert "enable_cuda_graph" not in dict(gpu.wanted(of("cuda"))[0])[CUDA]
+    assert "enable_cuda_graph" not in dict(gpu.wanted(of("cuda"), graphs=False)[0])[CUDA]
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "expected"),
+    [
+        ("auto", None, (True, False)),
+        ("cuda:1", None, (True, False)),
+        ("tensorrt", None, (False,)),
+        ("cuda", False, (False,)),
+        ("tensorrt", True, (True,)),
+    ],
+)
+def test_cuda_graphs_are_tried_where_nothing_is_said(
+    device: str, said: bool | None, expected: tuple[bool, ...]
+) -> None:
+    assert gpu.attempts(of(device, cuda_graph=said)) == expected
 
 
 def test_tensorrt_has_a_profile_from_one_row_to_the_most(tmp_path: Path) -> None:
@@ -219,8 +251,12 @@ def test_a_gpu_whose_libraries_are_missing_is_refused_when_it_is_named(
     assert "falls back" in report.notes[0]
 
 
-def test_what_a_gpu_really_gave_runs_in_bound_buffers(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refuses", [False, True])
+def test_what_a_gpu_really_gave_runs_in_bound_buffers(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
     with_driver(monkeypatch)
+    asked: list[str | None] = []
     real = engine.open_session
 
     class OnGpu:
@@ -236,6 +272,9 @@ def test_what_a_gpu_really_gave_runs_in_bound_buffers(digits: Path, monkeypatch:
             return [CUDA, CPU]
 
     def open_session(path: Path, wanted: Any, threads: int, **named: Any) -> Any:
+        asked.append(wanted[0][1].get("enable_cuda_graph"))
+        if refuses and asked[-1] is not None:
+            raise ModelFault("R107", "a node is left to the CPU, and it cannot be captured", "")
         return OnGpu(real(path, [(CPU, {})], threads))
 
     def on_cpu(array: Any, kind: str, index: int) -> Any:
@@ -252,6 +291,7 @@ def test_what_a_gpu_really_gave_runs_in_bound_buffers(digits: Path, monkeypatch:
     model = netc_runtime.load(digits, "cuda:2", max_batch=4, warm=True)
     assert [warmed.rows for warmed in model.report().warm_up] == [1, 2, 4]
     assert model.report().device == "cuda:2"
+    assert asked == (["1", None] if refuses else ["1"])
     assert model.check().samples == 3
 
 

@@ -487,7 +487,7 @@ def test_a_version_that_is_removed_before_its_last_look_is_not_served(
 
     monkeypatch.setattr(Model, "check", checked)
     with pytest.raises(ServeFault) as caught:
-        open_version(Repository(models), found, load, ())
+        open_version(Repository(models), found, load)
     assert (caught.value.code, caught.value.status) == ("R546", 503)
     assert "No such file or directory" in caught.value.message
 

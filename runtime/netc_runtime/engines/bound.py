@@ -38,7 +38,8 @@ class BoundRunner:
     """A session whose inputs and outputs are bound to buffers that are used again; implements `Runner`.
 
     One run at a time: the buffers are one set. `rows` says whether the first side of every tensor counts the rows, and
-    `most` how many go at once. `kind` is where buffers are: cuda, or cpu in tests.
+    `most` how many go at once. `kind` is where buffers are: cuda, or cpu in tests. `cuda_graph` says that the session
+    can capture graphs, and `capture` that it is to: not where shapes are many.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class BoundRunner:
         kind: str = "cuda",
         index: int = 0,
         cuda_graph: bool = False,
+        capture: bool = True,
     ) -> None:
         self._where, self._session, self._names = where, session, list(names)
         self._rows, self._most = rows, most
-        self._kind, self._index, self._cuda_graph = kind, index, cuda_graph
+        self._kind, self._index = kind, index
+        self._cuda_graph, self._capture = cuda_graph, capture
         self._bound: dict[Shapes, _Bound] = {}
         self._graphs = 0
         self._lock = Lock()
@@ -138,8 +141,10 @@ class BoundRunner:
     def _options(self, bound: _Bound) -> Any:
         # A captured graph is known by a number; -1 is a run without one. The first run of a shape is without: what it
         # allocates would move.
-        graph = bound.graph if self._cuda_graph and bound.outputs is not None else "-1"
-        return engine.run_options({"gpu_graph_id": graph} if self._cuda_graph else {})
+        if not self._cuda_graph:
+            return None  # options that say nothing cost 50 us a run
+        graph = bound.graph if self._capture and bound.outputs is not None else "-1"
+        return engine.run_options({"gpu_graph_id": graph})
 
 
 def _copied(value: Any) -> npt.NDArray[Any]:

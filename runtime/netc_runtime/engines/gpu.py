@@ -16,26 +16,31 @@ from netc_runtime.settings import Settings
 STRICT = "session.disable_cpu_ep_fallback"
 
 
-def wanted(settings: Settings) -> tuple[list[Provider], dict[str, str]]:
+def attempts(settings: Settings) -> tuple[bool, ...]:
+    """Give whether to ask for CUDA graphs: as was said, else with them, and without where the session refuses them.
+
+    It does where a node is left to the CPU or decides what runs. On an H200 a small net is three times as fast with
+    them (docs/benchmarks.md).
+    """
+    if settings.cuda_graph is not None:
+        return (settings.cuda_graph,)
+    return (False,) if settings.device.kind == "tensorrt" else (True, False)
+
+
+def wanted(settings: Settings, *, graphs: bool) -> tuple[list[Provider], dict[str, str]]:
     """Give the providers to ask for and the session's entries.
 
     A device that was named and is strict leaves nothing to the CPU: a node that would run there is an error at load,
     not a slow answer.
     """
     device = settings.device
-    found = [(name, {**options, **_graph(name, settings)}) for name, options in device.providers]
+    found = [(name, {**options, **(_GRAPH.get(name, {}) if graphs else {})}) for name, options in device.providers]
     if device.kind == "auto" or not settings.strict:
         return found, {}
     return [each for each in found if each[0] != providers.CPU], {STRICT: "1"}
 
 
-def _graph(provider: str, settings: Settings) -> dict[str, str]:
-    if not settings.cuda_graph:
-        return {}
-    return {
-        providers.CUDA: {"enable_cuda_graph": "1"},
-        providers.TENSORRT: {"trt_cuda_graph_enable": "1"},
-    }.get(provider, {})
+_GRAPH = {providers.CUDA: {"enable_cuda_graph": "1"}, providers.TENSORRT: {"trt_cuda_graph_enable": "1"}}
 
 
 def tensorrt(inputs: Sequence[Input], most: int, sizes: Mapping[str, int], folder: Path | None) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Works(Protocol):
     """What runs a batch beside the event loop: `Worker`, or a test's."""
 
     def start(self, job: Callable[[], Execution]) -> None: ...
+    async def perform(self, job: Callable[[], object]) -> object: ...
     async def close(self) -> None: ...
 
 
@@ -135,6 +136,13 @@ class Batcher:
         except asyncio.CancelledError:
             self._forget(pending)
             raise
+
+    async def prepare(self, job: Callable[[], object]) -> None:
+        """Have the thread of the batches do something before the first: a GPU captures its graphs for one thread.
+
+        Raises: what the job raises.
+        """
+        await self._worker.perform(job)
 
     async def drain(self) -> None:
         """Take no more requests, answer those accepted, end the thread and let go of the model."""

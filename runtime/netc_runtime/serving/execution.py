@@ -14,7 +14,10 @@ from netc_runtime.rows import Tensors, run_rows
 
 Run: TypeAlias = Callable[[Tensors], Tensors]
 _log = logging.getLogger(__name__)
-_MEMORY = re.compile(r"out of memory|failed to allocate|alloc_failed|bad_alloc|memory allocation", re.IGNORECASE)
+_MEMORY = re.compile(
+    "out of memory|smaller than requested bytes|failed to allocate|alloc_failed|bad_alloc|memory allocation",
+    re.IGNORECASE,
+)
 
 
 class Request(NamedTuple):

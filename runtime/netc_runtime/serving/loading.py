@@ -1,27 +1,24 @@
-"""Opening a version's file for service: it computes what it did at export, is warm, and has not changed meanwhile."""
+"""Opening a version's file for service: it computes what it did at export, and has not changed meanwhile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from netc_runtime.benchmark.inputs import make_request
-from netc_runtime.errors import EnvironmentFault, RequestFault, ServeFault
+from netc_runtime.errors import ServeFault
 from netc_runtime.model_io import check_weights
 from netc_runtime.serving.repository import Found, Repository
 from netc_runtime.session import Model
 
 
-def open_version(repository: Repository, found: Found, load: Callable[[Path], Model], warm: Sequence[int]) -> Model:
-    """Load a file, check its weights' hash and its golden example, and run a batch of each of the `warm` rows.
+def open_version(repository: Repository, found: Found, load: Callable[[Path], Model]) -> Model:
+    """Load a file, and check its weights' hash and its golden example.
 
-    Raises: what `load` raises; ModelFault R111 and R114; RequestFault R208 when it does not run; ServeFault R546 when
-    its files are not those that were found any more, R542 when one now leads out of the repository.
+    Raises: what `load` raises; ModelFault R111 and R114; ServeFault R546 when its files are not those that
+    were found any more, R542 when one now leads out of the repository.
     """
     try:
         model = load(found.path)
         check_weights(found.path)
         model.check()
-        for batch in warm:
-            _warm(model, batch)
         if repository.stamp(found.path) == found.stamp:
             return model
     except OSError as error:
@@ -30,11 +27,3 @@ def open_version(repository: Repository, found: Found, load: Callable[[Path], Mo
 
 
 _WAY_OUT = "write it whole, then move it into place"
-
-
-def _warm(model: Model, batch: int) -> None:
-    try:
-        request = make_request(model, batch, {}, seed=0)
-    except (EnvironmentFault, RequestFault):
-        return  # its sizes are free, or its batch is fixed at another: the golden example has warmed it
-    model.predict(request.feed)

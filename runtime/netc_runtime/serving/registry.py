@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,8 @@ class _Slot:
 class Registry:
     """The models of a repository; everything here is called in one event loop, and loads go on beside it.
 
-    `load` opens a model's file. `latest` bounds how many versions of a model are kept, and `most` how many in all;
-    `warm` are the rows of the batches that run before a version is ready. `died` is called when a worker has died.
+    `load` opens a model's file. `latest` bounds how many versions of a model are kept, and `most` how many in all.
+    `died` is called when a worker has died.
     """
 
     def __init__(
@@ -58,7 +58,6 @@ class Registry:
         limits: Limits | None = None,
         latest: int | None = None,
         most: int = 64,
-        warm: Sequence[int] = (1,),
         died: Callable[[], None] = lambda: None,
     ) -> None:
         self._repository = repository
@@ -66,7 +65,6 @@ class Registry:
         self._limits = limits or Limits()
         self._latest = latest
         self._most = most
-        self._warm = tuple(warm)
         self._died = died
         self._models: dict[str, dict[int, _Slot]] = {}
         self._unloaded: dict[str, list[int]] = {}  # by call, with their versions: polling leaves them alone
@@ -283,7 +281,7 @@ class Registry:
             return
         slot.loading = True
         try:
-            model = await aside(lambda: open_version(self._repository, found, self._load_file, self._warm))
+            served = await self._opened(name, version, found, slot.served)
         except RuntimeFault as fault:
             slot.verdict = self._said(fault)
         except Exception as error:  # a bug of ours or of a library: the server goes on with what it has
@@ -292,15 +290,25 @@ class Registry:
         else:
             slot.verdict = ""
             if self._draining:
+                self._close(served)
                 return
-            old = slot.served
-            tally = None if old is None else old.batcher.tally  # counters go on over a reload
-            slot.served = Served(name, version, model, self._limits, tally=tally, died=self._died)
+            old, slot.served = slot.served, served
             if old is not None:
                 self._close(old)
         finally:
             slot.loading = False
         slot.tried, slot.reason = found.stamp, slot.verdict
+
+    async def _opened(self, name: str, version: int, found: Found, old: Served | None) -> Served:
+        model = await aside(lambda: open_version(self._repository, found, self._load_file))
+        tally = None if old is None else old.batcher.tally  # counters go on over a reload
+        served = Served(name, version, model, self._limits, tally=tally, died=self._died)
+        try:
+            await served.warm_up()
+        except BaseException:
+            self._close(served)
+            raise
+        return served
 
     def _retire(self, slot: _Slot) -> None:
         if slot.served is not None:

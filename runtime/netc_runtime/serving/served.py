@@ -55,6 +55,10 @@ class Served:
         """
         return await self.batcher.submit(self.intake.request(given), timeout_s)
 
+    async def warm_up(self) -> None:
+        """Run the batches whose first run is slow. Raises: RequestFault R208."""
+        await self.batcher.prepare(self.model.warm_up)
+
     async def close(self) -> None:
         """Wait until nobody holds it, answer what is queued, and end its thread."""
         await self._unheld.wait()

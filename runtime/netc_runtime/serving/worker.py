@@ -4,9 +4,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 Result = TypeVar("Result")
+Other = TypeVar("Other")
+Job: TypeAlias = Callable[[], Any]
 
 
 class Worker(Generic[Result]):
@@ -20,14 +22,34 @@ class Worker(Generic[Result]):
         self._loop = asyncio.get_running_loop()
         self._done = done
         self._died = died
-        self._jobs: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Job, Callable[[Any], None]] | None] = SimpleQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def start(self, job: Callable[[], Result]) -> None:
         """Hand the thread a job; `done` is called with its result, in the event loop."""
-        self._jobs.put(job)
+        self._jobs.put((job, self._done))
+
+    async def perform(self, job: Callable[[], Other]) -> Other:
+        """Have the thread do something else between its jobs, and wait for it. Raises: what the job raises."""
+        future: asyncio.Future[tuple[Other] | BaseException] = self._loop.create_future()
+
+        def done(result: tuple[Other] | BaseException) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        def guarded() -> tuple[Other] | BaseException:
+            try:
+                return (job(),)
+            except BaseException as error:
+                return error
+
+        self._jobs.put((guarded, done))
+        result = await future
+        if isinstance(result, BaseException):
+            raise result
+        return result[0]
 
     def finish(self) -> None:
         """End the thread after the jobs it has."""
@@ -41,9 +63,10 @@ class Worker(Generic[Result]):
 
     def _work(self) -> None:
         try:
-            while (job := self._jobs.get()) is not None:
-                self._tell(self._done, job())
-                del job  # a batch's arrays end with the batch, not with the next one
+            while (task := self._jobs.get()) is not None:
+                job, done = task
+                self._tell(done, job())
+                del task, job, done  # a batch's arrays end with the batch, not with the next one
         except BaseException as error:  # even SystemExit: the thread ends, and says so
             self._tell(self._died, error)
         self._tell(self._end)
@@ -65,22 +88,8 @@ async def aside(job: Callable[[], Result]) -> Result:
 
     Raises: what the job raises.
     """
-    future: asyncio.Future[tuple[Result] | BaseException] = asyncio.get_running_loop().create_future()
-
-    def done(result: tuple[Result] | BaseException) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    def guarded() -> tuple[Result] | BaseException:
-        try:
-            return (job(),)
-        except BaseException as error:
-            return error
-
-    worker = Worker("netc-aside", done, done)
-    worker.start(guarded)
-    worker.finish()
-    result = await future
-    if isinstance(result, BaseException):
-        raise result
-    return result[0]
+    worker = Worker[None]("netc-aside", lambda _: None, lambda _: None)
+    try:
+        return await worker.perform(job)
+    finally:
+        worker.finish()
