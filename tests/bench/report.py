@@ -35,6 +35,8 @@ class Section(NamedTuple):
 
     title: str
     about: str
+    asked: bool = False
+    """Whether it is measured only where --only names it."""
 
 
 SECTIONS: Mapping[str, Section] = {
@@ -57,6 +59,12 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "runtime_images": Section(
         "Pictures", "From JPEG files to labels: `predict_images` beside the loop that one writes by hand."
+    ),
+    "gpu": Section(
+        "On a GPU",
+        "`netc-runtime` with `device=cuda`, beside ONNX Runtime on the CPU and beside bare sessions on the GPU; "
+        "training beside torchvision's modules, and `netc train` beside a loop written by hand.",
+        asked=True,
     ),
 }
 
@@ -81,8 +89,9 @@ def main() -> None:
     folder = ROOT / ("build" if given.quick else "docs")
     folder.mkdir(exist_ok=True)
     kept, page = folder / "benchmarks.json", folder / "benchmarks.md"
+    usual = [name for name, section in SECTIONS.items() if not section.asked]
     measured: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    for name in () if given.page else given.only or SECTIONS:
+    for name in () if given.page else given.only or usual:
         if (HERE / f"{name}.py").exists():
             measured[name] = run(name, given.quick)
             with replacing(kept) as file:
@@ -138,7 +147,7 @@ def versions() -> str:
 def rendered(measured: Mapping[str, Any]) -> str:
     """The text of docs/benchmarks.md."""
     rows = [TOP, "## Bars", ""]
-    for name, (title, _) in SECTIONS.items():
+    for name, (title, *_) in SECTIONS.items():
         tables: list[dict[str, Any]] = measured[name]["tables"] if name in measured else []
         rows += [f"- {title}. {note}" for table in tables for note in table["notes"] if bar(note)]
     for name in SECTIONS:
