@@ -75,6 +75,11 @@ def test_the_index_and_the_statistics_count(server: Served) -> None:
     assert len(as_json(server.client.get("/v2/models/stats"))["model_stats"]) == 2
 
 
+def test_the_index_may_be_of_ready_models_alone(server: Served) -> None:
+    for body in ({}, {"ready": True}, {"ready": False}):
+        assert len(as_json(server.client.post("/v2/repository/index", json=body))) == 2
+
+
 def test_prometheus_is_told(server: Served) -> None:
     server.infer(X)
     server.infer(X[:, :, :3])
@@ -238,7 +243,24 @@ REFUSED: dict[str, tuple[Ask, int, str]] = {
         400,
         "a parameter 'classification'",
     ),
-    "arguments of the index": (lambda c: c.post("/v2/repository/index", json={"ready": True}), 400, "no arguments"),
+    "an index of what": (lambda c: c.post("/v2/repository/index", json={"all": True}), 400, "it knows ready"),
+    "an index that is ready maybe": (lambda c: c.post("/v2/repository/index", json={"ready": 1}), 400, "not true or"),
+    "an index of text": (lambda c: c.post("/v2/repository/index", content=b"ready"), 400, "not JSON"),
+    "loading a file along": (
+        lambda c: c.post("/v2/repository/models/tiny/load", json={"parameters": {"config": "{}"}}),
+        400,
+        "load has a parameter 'config'",
+    ),
+    "unloading in words": (
+        lambda c: c.post("/v2/repository/models/tiny/unload", json={"parameters": "all"}),
+        400,
+        "not an object",
+    ),
+    "unloading a version": (
+        lambda c: c.post("/v2/repository/models/tiny/unload", json={"version": "1"}),
+        400,
+        "a key 'version'",
+    ),
     "loading what is not there": (lambda c: c.post("/v2/repository/models/none/load"), 404, "there is no model"),
     "unloading what is not there": (lambda c: c.post("/v2/repository/models/none/unload"), 404, "there is no model"),
 }

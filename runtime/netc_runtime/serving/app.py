@@ -23,6 +23,7 @@ from starlette.routing import Route
 import netc_runtime
 from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
 from netc_runtime.oip.datatypes import NAMES
+from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_unload
 from netc_runtime.oip.request import InferRequest, read_request
 from netc_runtime.oip.response import write_response
 from netc_runtime.serving.metrics import Metrics
@@ -159,7 +160,7 @@ class App:
         model = "/v2/models/{model}"
         versioned = model + "/versions/{version}"
         return [
-            Route("/v2", self._server),
+            *(Route(path, self._server) for path in ("/v2", "/v2/")),  # as the protocol writes it, and as clients do
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._is_ready),
             Route("/v2/models/stats", _guarded(self._statistics)),
@@ -198,20 +199,21 @@ class App:
         return _json(200, self.registry.statistics(parameters.get("model"), parameters.get("version")))
 
     async def _index(self, request: Request) -> Response:
-        await _empty(request)
+        ready = read_index(await _little(request))
         lines = [
             {"name": each.name, "version": str(each.version), "state": each.state, "reason": each.reason}
             for each in self.registry.index()
+            if each.state == "READY" or not ready
         ]
         return Response(orjson.dumps(lines), media_type="application/json")
 
     async def _load_model(self, request: Request) -> Response:
-        await _empty(request)
+        read_load(await _little(request))
         await self.registry.load(request.path_params["model"])
         return _json(200, {})
 
     async def _unload_model(self, request: Request) -> Response:
-        await _empty(request)
+        read_unload(await _little(request))
         await self.registry.unload(request.path_params["model"])
         return _json(200, {})
 
@@ -298,12 +300,10 @@ def _inflated(body: bytes | bytearray, encoding: bytes, most: int) -> bytes:
     raise _BodyError(400, f"the body is not {encoding.decode('latin-1')}, or not all of it")
 
 
-async def _empty(request: Request) -> None:
-    """Read the body of a call that takes no arguments. Raises: _BodyError where it has some."""
+async def _little(request: Request) -> bytes:
+    """Read the body of a call that says little. Raises: _BodyError where it is large."""
     headers = dict(request.scope["headers"])
-    body = bytes(await _body(request.receive, headers, _length(headers), 1 << 16))
-    if body.strip() not in (b"", b"{}"):
-        raise _BodyError(400, "this call takes no arguments yet: send no body, or {}")
+    return bytes(await _body(request.receive, headers, _length(headers), MOST_BYTES))
 
 
 def _read(body: bytes | bytearray, header: str | None, served: Served) -> InferRequest:
