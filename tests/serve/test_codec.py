@@ -191,6 +191,8 @@ JSON: dict[str, tuple[bytes, str, str]] = {
     "duplicate output": (top(outputs=[{"name": "mask"}] * 2), "R510", "asked for twice"),
     "20,000 outputs": (top(outputs=[{"name": "mask"}] * 20_000), "R510", "20000 outputs"),
     "output of a string": (top(outputs=["mask"]), "R510", "output 0 is not an object"),
+    "null outputs": (top(outputs=None), "R510", "not an array"),
+    "null parameters": (top(parameters=None), "R504", "not an object"),
     "outputs of an object": (top(outputs={"name": "mask"}), "R510", "not an array"),
     "classification": (
         top(outputs=[{"name": "mask", "parameters": {"classification": 3}}]),

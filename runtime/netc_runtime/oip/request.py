@@ -59,7 +59,7 @@ def read_request(
     parameters = _parameters("the request", top, {"binary_data_output": bool, "timeout": int})
     feed = _feed(top.get("inputs"), rest, header is not None, {each.name: each for each in inputs})
     every = bool(parameters.get("binary_data_output", False))
-    wanted = _wanted(top.get("outputs"), every, [each.name for each in outputs])
+    wanted = _wanted(top.get("outputs", []), every, [each.name for each in outputs])
     timeout = parameters.get("timeout")
     if timeout is not None and timeout < 1:
         raise ServeFault("R504", f"the request's timeout is {timeout}, expected microseconds from 1", "leave it out")
@@ -207,8 +207,6 @@ def _shape(at: str, given: Any, rank: int) -> tuple[int, ...]:
 
 
 def _wanted(given: Any, every: bool, outputs: Sequence[str]) -> tuple[Wanted, ...]:
-    if given is None:
-        return tuple(Wanted(name, every) for name in outputs)
     names = ", ".join(f'"{name}"' for name in outputs)
     if not isinstance(given, list):
         raise ServeFault("R510", "outputs is not an array", f"name some of {names}, or leave it out")

@@ -6,6 +6,7 @@ success is JSON, `{"error": "..."}`, as the protocol has it.
 
 import asyncio
 import logging
+import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -341,7 +342,7 @@ def status_of(fault: RuntimeFault) -> int:
 
 def _retry(fault: RuntimeFault) -> Headers:
     after = fault.retry_after_s if isinstance(fault, ServeFault) else None
-    return [] if after is None else [(b"retry-after", str(max(1, round(after + 0.5))).encode())]
+    return [] if after is None else [(b"retry-after", str(max(1, math.ceil(after))).encode())]
 
 
 def _error(words: str) -> bytes:

@@ -213,6 +213,8 @@ class Registry:
             raise ServeFault("R531", f"{name} takes no more requests", "the server ends; ask another one", 1.0)
         slots = self._models.get(name)
         if slots is None:
+            if not self._started:  # it may be one of those whose turn to be loaded has not come
+                raise ServeFault("R544", f"{name[:128]!r} is not ready: the models are being loaded", "come again", 1.0)
             raise _no_model(name)
         if version is None:
             ready = self.versions(name)
