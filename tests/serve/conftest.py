@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,21 +64,22 @@ def write_model(path: Path, seed: int = 0) -> None:
 class Served:
     """A server's process, and a client of it."""
 
-    def __init__(self, models: Path, *options: str) -> None:
+    def __init__(
+        self, models: Path, *options: str, headers: dict[str, str] | None = None, verify: Any = True, **variables: str
+    ) -> None:
         self.models = models
         self.log = models.parent / "log.txt"
-        environment = {**os.environ, "NETC_CACHE_DIR": "off"}
+        environment = {**os.environ, "NETC_CACHE_DIR": "off", **variables}
         line = [sys.executable, "-m", "netc_runtime", "serve", str(models), "--port", "0", "--device", "cpu", *options]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env=environment)
         self.url = self._until(self._address)
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.client = httpx.Client(base_url=self.url, timeout=30, headers=headers, verify=verify)
         self._until(lambda: self.client.get("/v2/health/ready").status_code == 200 or None)
 
     def _address(self) -> str | None:
-        for line in self.log.read_text().splitlines():
-            if line.startswith("listening at "):
-                return line.removeprefix("listening at ")
+        if found := re.search(r'listening at (http[^\s"]+)["\n]', self.log.read_text()):
+            return found[1]
         assert self.process.poll() is None, self.log.read_text()
         return None
 

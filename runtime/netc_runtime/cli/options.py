@@ -41,13 +41,6 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def port(text: str) -> int:
-    """Read a port's number; 0 is any that is free."""
-    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, 0 to 65535")
-    return int(text)
-
-
 def device(text: str) -> str:
     """Check that a word names a device."""
     from netc_runtime.providers import parse_device

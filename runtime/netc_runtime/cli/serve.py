@@ -1,10 +1,14 @@
 """`netc-runtime serve`: the Open Inference Protocol over HTTP, until a signal ends it."""
 
 import argparse
+import os
+from collections.abc import Callable
 from typing import Any
 
-from netc_runtime.cli import options, output
+from netc_runtime.cli import output
 from netc_runtime.errors import EnvironmentFault
+from netc_runtime.serving.options import Row, rows
+from netc_runtime.serving.settings import CONFIG, resolve
 
 
 def add(commands: Any) -> None:  # argparse's own type for it has no public name
@@ -13,44 +17,58 @@ def add(commands: Any) -> None:  # argparse's own type for it has no public name
         "serve",
         help="answer requests over HTTP",
         description="Serve a model, or a folder of NAME/VERSION/model.onnx: the Open Inference Protocol (KServe v2).",
-        epilog="SIGTERM drains: not ready at once, listening for --drain-seconds more, what was accepted is answered.",
+        epilog="Each option may be told by a flag, else by a variable (NETC_SERVE_QUEUE_ROWS for --queue-rows), else "
+        "by the --config file (queue-rows = 512). The token itself is told by NETC_SERVE_TOKEN alone. SIGTERM drains: "
+        "not ready at once, listening for --drain-seconds more, what was accepted is answered.",
         allow_abbrev=False,
     )
-    parser.set_defaults(run=_run)
-    parser.add_argument("models", metavar="MODEL", help="an .onnx file, or a folder of NAME/VERSION/model.onnx")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (127.0.0.1: this machine alone)")
-    parser.add_argument("--port", type=options.port, default=8000, help="0 takes a free one (8000)")
-    parser.add_argument("--batch", metavar="N", type=options.positive, default=64, help="rows that run together (64)")
-    options.add_device(parser)
-    options.add_threads(parser)
-    options.add_cache(parser)
-    for name, default, about in (
-        ("queue-rows", 1024, "rows of a model that wait or run; more are told to come again (503)"),
-        ("queue-mib", 1024, "and their MiB"),
-        ("timeout", 30, "seconds that a request waits for its turn (504)"),
-        ("hung-after", 60, "seconds after which a run that has not ended makes the server not live"),
-        ("body-mib", 64, "the largest body, inflated too (413)"),
-        ("connections", 1024, "open at once; more are told to come again (503)"),
-        ("head-seconds", 10, "for the head of a request (408)"),
-        ("body-seconds", 60, "for its body (408)"),
-        ("idle-seconds", 75, "before a connection without requests is closed"),
-        ("drain-seconds", 5, "of listening after the signal"),
-        ("poll-seconds", 5, "between looks at the folder"),
-        ("versions", 1, "of a model that are kept"),
-    ):
-        parser.add_argument(
-            f"--{name}", metavar="N", type=options.positive, default=default, help=f"{about} ({default})"
-        )
+    parser.set_defaults(run=_run, usage_error=parser.error)
+    for row in rows():
+        if not row.secret:
+            _add_option(parser, row)
+    parser.add_argument("--config", metavar="FILE.toml", help=f"the options' file (the variable {CONFIG})")
+    parser.add_argument("--print-config", action="store_true", help="print the options as such a file, and end")
+
+
+def _add_option(parser: argparse.ArgumentParser, row: Row) -> None:
+    # Nothing is a default here: what is not given may be told by the environment or the file.
+    default = "" if row.default in (None, "", ()) else f" ({_said(row.default)})"
+    about = row.about + default
+    if row.field == "model":
+        parser.add_argument(row.field, metavar="MODEL", nargs="?", type=_typed(row), help=about)
+    elif row.kind.type is bool:
+        parser.add_argument(f"--{row.name}", action=argparse.BooleanOptionalAction, help=about)
+    else:
+        action = "extend" if row.kind.type is list else "store"
+        parser.add_argument(row.flag, type=_typed(row), metavar=row.kind.metavar, action=action, help=about)
+
+
+def _said(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _typed(row: Row) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return row.kind.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    given = ((row.field, getattr(arguments, row.field, None)) for row in rows())
+    flags = {name: value for name, value in given if value is not None}
+    settings = resolve(flags, os.environ, arguments.config)
+    if arguments.print_config:
+        output.print_text(settings.to_toml())
+        return 0
+    if not settings.options.model:
+        arguments.usage_error("the following arguments are required: MODEL")
     try:
-        from netc_runtime.serving.server import Options, serve
+        from netc_runtime.serving.server import serve
     except ImportError as error:
         help = 'python -m pip install "netc-runtime[serve]"'
         raise EnvironmentFault("R406", f"a package of the server cannot be imported: {error}", help) from error
-    given = vars(arguments)
-    return serve(
-        Options(**{name: given[name] for name in Options.__dataclass_fields__}),
-        say=lambda address: output.complain(f"listening at {address}"),
-    )
+    return serve(settings, say=lambda address: output.complain(f"listening at {address}"))

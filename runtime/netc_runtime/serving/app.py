@@ -29,6 +29,8 @@ from netc_runtime.oip.request import InferRequest, read_request
 from netc_runtime.oip.response import write_response
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
+from netc_runtime.serving.requests import MODEL, ROWS
+from netc_runtime.serving.room import Part, Room
 from netc_runtime.serving.served import Served
 from netc_runtime.show import said
 
@@ -48,9 +50,10 @@ _LARGE = {"R305", "R309"}
 
 @dataclass(frozen=True, slots=True)
 class AppLimits:
-    """The largest body, as it comes and as it is inflated, in bytes."""
+    """The largest body, as it comes and as it is inflated, and all that are read at once, in bytes."""
 
     body_bytes: int = 64 << 20
+    reading_bytes: int = 1 << 30
 
 
 class App:
@@ -61,6 +64,7 @@ class App:
         self.draining = False
         self._metrics = metrics
         self._limits = limits or AppLimits()
+        self._room = Room(self._limits.reading_bytes)
         self._loading: asyncio.Task[None] | None = None
         self._others = Starlette(routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route}))
 
@@ -108,14 +112,17 @@ class App:
     async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str | None) -> None:
         try:
             with self.registry.held(name, version) as served, self._metrics.timed(served):
+                scope[MODEL] = (name, str(served.version))
                 headers = dict(scope["headers"])
                 size = _length(headers)
                 served.batcher.admit(1, min(size or 0, self._limits.body_bytes))
-                body = await _body(receive, headers, size, self._limits.body_bytes)
-                header = _header(scope["headers"])
-                asked = await _aside(len(body) if header is None else 0, _read, body, header, served)
+                with self._room.part() as part:
+                    body = await _body(receive, headers, size, self._limits.body_bytes, part)
+                    header = _header(scope["headers"])
+                    asked = await _aside(len(body) if header is None else 0, _read, body, header, served)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
                 answer = await served.infer(asked.feed, timeout_s)
+                scope[ROWS] = answer.rows
                 size = sum(array.nbytes for array in answer.outputs.values())
                 write = (name, str(served.version), asked.id, answer.outputs, asked.wanted)
                 parts, length = await _aside(
@@ -147,8 +154,10 @@ class App:
             return _fault_response(400, f"top is {top[:20]!r}, expected a whole number from 1")
         headers = dict(request.scope["headers"])
         with self.registry.held(name, version) as served, self._metrics.timed(served):
+            request.scope[MODEL] = (name, str(served.version))
             served.batcher.admit(1, 0)
-            body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes)
+            with self._room.part() as part:
+                body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
             tensor, picture = await asyncio.to_thread(served.model.picture, bytes(body))
             answer = await served.infer({tensor: picture[None]})
             decoded = served.model.decode(answer.outputs, int(top))
@@ -261,12 +270,16 @@ def _header(headers: Headers) -> str | None:
     return found[0].decode("latin-1") if found else None
 
 
-async def _body(receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int) -> bytes | bytearray:
+async def _body(
+    receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int, part: Part | None = None
+) -> bytes | bytearray:
+    part = part or Room(most * 2).part()
     if size is not None and size > most:
         raise _BodyError(413, f"the body has {size} bytes, at most {most} are taken")
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b"gzip", b"deflate", b"x-gzip"):
         raise _BodyError(415, f"the body's encoding is {encoding[:40]!r}, expected gzip, deflate or none")
+    part.grow(size or 0)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise asyncio.CancelledError
@@ -280,9 +293,12 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], size: int | None,
             body += message["body"]
             if len(body) > most:
                 raise _BodyError(413, f"the body is larger than the {most} bytes that are taken")
+            part.grow(len(body))
     if encoding == b"identity":
         return body
-    return await asyncio.to_thread(_inflated, body, encoding, most)
+    inflated = await asyncio.to_thread(_inflated, body, encoding, most)
+    part.grow(len(body) + len(inflated))
+    return inflated
 
 
 def _inflated(body: bytes | bytearray, encoding: bytes, most: int) -> bytes:

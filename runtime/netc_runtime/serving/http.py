@@ -9,6 +9,7 @@ moment, since closing at once would reset the connection before the answer is re
 import asyncio
 import contextlib
 import signal
+import ssl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +19,8 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from netc_runtime.serving.requests import ID, new_id
 
 LINGER_SECONDS = 2.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -214,10 +217,11 @@ class Connection(HttpToolsProtocol):
         cycle = self._current
         if cycle is None or cycle.response_complete or not cycle.response_started:
             body = orjson.dumps({"error": words})
+            known = new_id() if cycle is None or cycle.response_complete else cycle.scope.get(ID) or new_id()
             again = "" if retry is None else f"retry-after: {retry}\r\n"
             head = (
                 f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\n{again}connection: close\r\n\r\n"
+                f"content-length: {len(body)}\r\nx-request-id: {known.decode()}\r\n{again}connection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
         if cycle is not None and not cycle.response_complete:
@@ -263,7 +267,9 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def config(app: Any, *, host: str, port: int, limits: Limits, **more: Any) -> uvicorn.Config:
+def config(
+    app: Any, *, host: str, port: int, limits: Limits, secure: ssl.SSLContext | None = None, **more: Any
+) -> uvicorn.Config:
     """Give uvicorn's settings for an application: with its C parts; it neither logs requests nor names itself."""
     return uvicorn.Config(
         app,
@@ -271,12 +277,14 @@ def config(app: Any, *, host: str, port: int, limits: Limits, **more: Any) -> uv
         port=port,
         loop="uvloop",
         http=Connection.under(limits),
+        interface="asgi3",
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        ssl_context_factory=None if secure is None else lambda _config, _default: secure,
         timeout_keep_alive=int(limits.idle_seconds),
         **more,
     )

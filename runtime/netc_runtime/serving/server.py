@@ -3,19 +3,21 @@
 import asyncio
 import logging
 import socket
-import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 import uvloop
 from uvicorn import Config
 
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
-from netc_runtime.serving import admission, http
+from netc_runtime.serving import admission, http, layers, logs, tls
 from netc_runtime.serving.app import App, AppLimits
+from netc_runtime.serving.bearer import reaches_others, token_of
 from netc_runtime.serving.metrics import Metrics
+from netc_runtime.serving.options import Options
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository
+from netc_runtime.serving.requests import Application
+from netc_runtime.serving.settings import Settings
 from netc_runtime.session import load
 
 MIB = 1 << 20
@@ -23,58 +25,51 @@ DIED = 70
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a server runs, as `netc-runtime serve --help` says."""
-
-    models: str
-    host: str = "127.0.0.1"
-    port: int = 8000
-    batch: int = 64
-    device: str = "auto"
-    threads: int | None = None
-    cache: bool = True
-    queue_rows: int = 1024
-    queue_mib: int = 1024
-    timeout: int = 30
-    hung_after: int = 60
-    body_mib: int = 64
-    connections: int = 1024
-    head_seconds: int = 10
-    body_seconds: int = 60
-    idle_seconds: int = 75
-    drain_seconds: int = 5
-    poll_seconds: int = 5
-    versions: int = 1
-
-
-def serve(options: Options, say: Callable[[str], None]) -> int:
+def serve(settings: Settings, say: Callable[[str], None]) -> int:
     """Serve until a signal comes, and give the exit code; `say` is told the address once the server listens.
 
-    Raises: EnvironmentFault R408 where the address cannot be had; ServeFault R542 where there is no such folder.
+    Raises: EnvironmentFault R406 where a package of --trace is missing, R408 where the address cannot be had, R410 or
+    R411 where the token or the certificate cannot; ServeFault R542 where there is no such folder.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    Repository(options.models).scan()  # what is not there is told before a port is taken
-    listening = _listen(options.host, options.port)
-    config = http.config(_unset, host=options.host, port=options.port, limits=_limits(options))
-    _log.info("settings: %s", ", ".join(f"{name}={value}" for name, value in asdict(options).items()))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options, config, listening, say))
+    options = settings.options
+    logs.begin(options.log_format, options.log_level)
+    # What is not there, or not right, is told before a port is taken.
+    Repository(options.model).scan()
+    token = token_of(options)
+    secure = tls.context(options.tls_cert, options.tls_key)
+    with layers.tracing(options) as traced:
+        listening = _listen(options.host, options.port)
+        config = http.config(_unset, host=options.host, port=options.port, limits=_limits(options), secure=secure)
+        _log.info("settings: %s", settings.told())
+        if token is None and reaches_others(options.host):
+            _log.warning(
+                "no token is asked for, and %s may be reached from elsewhere: whoever reaches it may use, load and "
+                "unload models; --token-file asks for one",
+                options.host,
+            )
+
+        def around(app: Application) -> Application:
+            return layers.around(app, options, token, traced)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(options, config, around, listening, say))
 
 
-async def _serve(options: Options, config: Config, listening: socket.socket, say: Callable[[str], None]) -> int:
+async def _serve(
+    options: Options, config: Config, around: layers.Layer, listening: socket.socket, say: Callable[[str], None]
+) -> int:
     died = asyncio.Event()
     metrics = Metrics()
     registry = Registry(
-        Repository(options.models),
+        Repository(options.model),
         lambda path: load(path, options.device, max_batch=options.batch, threads=options.threads, cache=options.cache),
         limits=admission.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
         latest=options.versions,
         died=died.set,
     )
     metrics.watch(registry)
-    app = App(registry, metrics, AppLimits(options.body_mib * MIB))
-    config.app = app
+    app = App(registry, metrics, AppLimits(options.body_mib * MIB, options.reading_mib * MIB))
+    config.app = around(app)
 
     def drain() -> None:
         app.draining = True
@@ -82,7 +77,11 @@ async def _serve(options: Options, config: Config, listening: socket.socket, say
     server = http.Server(config, drain_seconds=options.drain_seconds, on_drain=drain)
     watching = [asyncio.create_task(_poll(registry, options.poll_seconds)), asyncio.create_task(_end(died, server))]
     host, port = listening.getsockname()[:2]
-    say(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    address = f"{'https' if config.is_ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    if options.log_format == "json":
+        _log.info("listening at %s", address)  # every line is an object
+    else:
+        say(address)
     await server.serve([listening])
     for task in watching:
         task.cancel()
