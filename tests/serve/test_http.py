@@ -154,6 +154,8 @@ def test_a_bad_request_has_its_answer_and_ends_its_connection(running: Running, 
     found = running.ask(*parts)
     assert found.startswith(f"HTTP/1.1 {status} ".encode()), found[:200]
     assert found.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in found
+    assert b"\r\nx-request-id: " in found or name == "refused before it is read"  # its application gives none
     assert b"Traceback" not in found
     good(running)
 

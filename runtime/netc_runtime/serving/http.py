@@ -13,10 +13,12 @@ import ssl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import CoroutineType
 from typing import Any, cast
 
 import orjson
 import uvicorn
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -68,6 +70,15 @@ class _Transport:
             self._inner.write_eof()
         self._inner.resume_reading()
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._inner.close)
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer, which says that the connection ends where the request is not whole when it begins."""
+
+    def send(self, message: ASGISendEvent) -> "CoroutineType[Any, Any, None]":
+        if self.more_body and not self.response_started:
+            self.keep_alive = False  # what follows is thrown away: a client must not put its next request there
+        return super().send(message)
 
 
 class Connection(HttpToolsProtocol):
@@ -133,6 +144,7 @@ class Connection(HttpToolsProtocol):
                 self.refuse(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = _Cycle  # uvicorn names the class in a place that cannot be given another one
         self._task = self.loop.create_task(cycle.run_asgi(app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
@@ -169,7 +181,8 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_unread():
             self._forget_deadline()
-            self.transport.close()  # what is left of the body is not waited for
+            if not self.transport.is_closing():
+                self.transport.close()  # what is left of the body is not waited for
 
     def _is_unread(self) -> bool:
         # Whether the client may be sending still: the head or the body of its request was not whole.
