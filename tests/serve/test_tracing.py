@@ -78,7 +78,7 @@ def test_an_inference_is_a_span_of_its_request_s_trace(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"traceparent": "nonsense"}, {"traceparent": f"00-{'0' * 32}-{PARENT}-01"}])
 def test_without_a_trace_it_begins_one(tmp_path: Path, given: dict[str, str]) -> None:
-    (span,) = spans(tmp_path, "/v2/models/tiny/versions/1/infer", **given)
+    (span,) = spans(tmp_path, "/v2/models/tiny/versions/1/infer", "POST", BODY, **given)
     assert span.parent is None
     assert span.name == "POST /v2/models/{model}/versions/{version}/infer"
 
@@ -136,8 +136,8 @@ class _Taking(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:  # the base class prints
-        pass
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet; the base class prints."""
 
 
 @pytest.fixture
