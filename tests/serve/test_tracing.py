@@ -1,6 +1,7 @@
 """Traces: a span for each inference, within the one that its request names."""
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
+from PIL import Image
 
 import netc_runtime
 from netc_runtime.serving.app import App
@@ -81,6 +83,15 @@ def test_without_a_trace_it_begins_one(tmp_path: Path, given: dict[str, str]) ->
     (span,) = spans(tmp_path, "/v2/models/tiny/versions/1/infer", "POST", BODY, **given)
     assert span.parent is None
     assert span.name == "POST /v2/models/{model}/versions/{version}/infer"
+
+
+def test_a_picture_is_an_inference(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("L", (4, 4)).save(file, "PNG")
+    (span,) = spans(tmp_path, "/v2/models/tiny/images", body=file.getvalue())
+    assert span.name == "POST /v2/models/{model}/images"
+    found = attributes(span)
+    assert (found["netc.model"], found["netc.version"], found["netc.rows"]) == ("tiny", "1", 1)
 
 
 def test_a_refused_one_says_its_status(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ class App:
                 body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
             tensor, picture = await asyncio.to_thread(served.model.picture, bytes(body))
             answer = await served.infer({tensor: picture[None]})
+            request.scope[ROWS] = answer.rows
             decoded = served.model.decode(answer.outputs, int(top))
         outputs = {output: said(results[0]) for output, results in decoded.items()}
         return _json(200, {"model_name": name, "model_version": str(served.version), "outputs": outputs})
@@ -273,7 +274,7 @@ def _header(headers: Headers) -> str | None:
 async def _body(
     receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int, part: Part | None = None
 ) -> bytes | bytearray:
-    part = part or Room(most * 2).part()
+    part = part or Room(most * 2).part()  # of a call without arguments: too little to count
     if size is not None and size > most:
         raise _BodyError(413, f"the body has {size} bytes, at most {most} are taken")
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
