@@ -7,6 +7,6 @@ takes what `intake` made of a request if `admission` lets it in, keeps it in `wa
 Prometheus, and `server` puts it all together.
 
 `options` is the table of what a server can be told, `settings` reads it from flags, environment and file. `layers` puts
-around the application what they ask for: `requests` (ids and the access log, which `logs` writes), `bearer` (the token),
-`tracing`; `tls` is beneath it.
+around the application what they ask for: `requests` (ids and the access log, which `logs` writes), `bearer` (the
+token) and `tracing`; `tls` is beneath it.
 """
