@@ -14,6 +14,7 @@ import pytest
 
 import netc_runtime
 from netc_runtime.errors import ServeFault
+from netc_runtime.serving import served
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.app import App, AppLimits
 from netc_runtime.serving.metrics import Metrics
@@ -39,14 +40,14 @@ class Gated:
     def _load(self, path: Path) -> netc_runtime.Model:
         assert self.loads.wait(30)
         model = netc_runtime.load(path, "cpu", threads=1, cache=False)
-        predict = model.predict
+        run = model.run
 
-        def gated(x: Any) -> Any:
+        def gated(feed: Any) -> Any:
             self.started.set()
             assert self.runs.wait(30)
-            return predict(x)
+            return run(feed)
 
-        model.predict = gated
+        model.run = gated
         return model
 
     def ask(self, **headers: str) -> Asked:
@@ -64,7 +65,9 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def gated(tmp_path: Path) -> Make:
+def gated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(served, "AT_ONCE_S", 0.0)  # a gate in the loop would stop the test
+
     @asynccontextmanager
     async def make(limits: AppLimits | None = None, queue: Limits | None = None) -> AsyncGenerator[Gated]:
         made = Gated(tmp_path / "models", limits or AppLimits(), queue or Limits())

@@ -1,5 +1,6 @@
 """How much a model's queue may hold, and how long what it holds will take."""
 
+import math
 from dataclasses import dataclass
 
 from netc_runtime.errors import ServeFault
@@ -65,6 +66,10 @@ class Holdings:
         """Learn from a batch how long a row takes; the latest weighs most."""
         row_s = seconds / max(rows, 1)
         self._row_s = row_s if self._row_s is None else 0.8 * self._row_s + 0.2 * row_s
+
+    def takes_s(self, rows: int) -> float:
+        """Estimate how long so many rows take; without end before anything was measured."""
+        return math.inf if self._row_s is None else self._row_s * rows
 
     def left_s(self, spent_s: float) -> float:
         """Estimate how long what is held will still take; 1 before anything was measured."""

@@ -5,12 +5,14 @@ success is JSON, `{"error": "..."}`, as the protocol has it.
 """
 
 import asyncio
+import gc
 import logging
 import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -25,8 +27,6 @@ import netc_runtime
 from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_unload
-from netc_runtime.oip.request import InferRequest, read_request
-from netc_runtime.oip.response import write_response
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.requests import MODEL, ROWS
@@ -73,14 +73,13 @@ class App:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        raw = scope.get("raw_path", b"").decode("latin-1")
-        found = _INFER.fullmatch(raw)
+        found = _named(scope.get("raw_path", b""))
         if found is None:
             await self._others(scope, receive, send)
         elif scope["method"] != "POST":
             await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
         else:
-            await self._infer(scope, receive, send, unquote(found[1]), found[2])
+            await self._infer(scope, receive, send, *found)
 
     # --- its life
 
@@ -99,6 +98,8 @@ class App:
             await self.registry.start()
         except RuntimeFault as fault:
             _log.error("%s", fault)
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         for entry in self.registry.index():
             _log.info("model %s version %s: %s %s", entry.name, entry.version, entry.state, entry.reason)
 
@@ -119,15 +120,17 @@ class App:
                 with self._room.part() as part:
                     body = await _body(receive, headers, size, self._limits.body_bytes, part)
                     header = _header(scope["headers"])
-                    asked = await _aside(len(body) if header is None else 0, _read, body, header, served)
+                    # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
+                    if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
+                        asked = served.reader.read(body, header)
+                    else:
+                        asked = await asyncio.to_thread(served.reader.read, body, header)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
                 answer = await served.infer(asked.feed, timeout_s)
                 scope[ROWS] = answer.rows
-                size = sum(array.nbytes for array in answer.outputs.values())
-                write = (name, str(served.version), asked.id, answer.outputs, asked.wanted)
-                parts, length = await _aside(
-                    size if any(not w.binary for w in asked.wanted) else 0, write_response, *write
-                )
+                write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
+                text = sum([answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary])
+                parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
         except asyncio.CancelledError:
             return  # the client has gone, and nobody reads an answer
         except _BodyError as error:
@@ -248,6 +251,13 @@ def described(name: str, served: Served, versions: list[int]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=256)
+def _named(raw_path: bytes) -> tuple[str, str | None] | None:
+    """Give the model and the version that a path asks to infer, or nothing where it asks for something else."""
+    found = _INFER.fullmatch(raw_path.decode("latin-1"))
+    return None if found is None else (unquote(found[1]), found[2])
+
+
 # --- bodies
 
 
@@ -322,15 +332,6 @@ async def _little(request: Request) -> bytes:
     """Read the body of a call that says little. Raises: _BodyError where it is large."""
     headers = dict(request.scope["headers"])
     return bytes(await _body(request.receive, headers, _length(headers), MOST_BYTES))
-
-
-def _read(body: bytes | bytearray, header: str | None, served: Served) -> InferRequest:
-    return read_request(memoryview(body), header, served.model.inputs, served.model.outputs)
-
-
-async def _aside(size_bytes: int, work: Callable[..., Any], *given: Any) -> Any:
-    """Do work at once where it is little, else in a thread: the loop has others to answer."""
-    return work(*given) if size_bytes < ASIDE_BYTES else await asyncio.to_thread(work, *given)
 
 
 # --- answers

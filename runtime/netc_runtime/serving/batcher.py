@@ -48,7 +48,8 @@ class Batcher:
     """The queue before one model, and the thread behind it; everything here is called in one event loop.
 
     `run` gives a batch's outputs by name; rows beyond `max_batch` of a single request are for it to split. A `tally`
-    goes on counting, `died` is called when the thread has died.
+    goes on counting, `died` is called when the thread has died. A batch that is expected to take less than `at_once_s`
+    runs in the loop: to hand it to a thread and back would take longer.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Batcher:
         *,
         tally: Tally | None = None,
         died: Callable[[], None] = lambda: None,
+        at_once_s: float = 0.0,
         worker: Makes = Worker[Execution],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +73,7 @@ class Batcher:
         self._run = run
         self._max_batch = max_batch
         self._died = died
+        self._at_once_s = at_once_s
         self._loop = asyncio.get_running_loop()
         self._waiting = Waiting()
         self._running: list[Pending] = []
@@ -170,11 +173,14 @@ class Batcher:
         self._waiting.add(pending)
         if deadline is not None and deadline < self._looks_at:
             self._look_at(deadline)
-        if not self._running and not self._scheduled:
+        self._schedule()
+        return pending
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._running and not self._scheduled:
             # After what is ready in the loop already: requests read in one go are one batch.
             self._scheduled = True
             self._loop.call_soon(self._start)
-        return pending
 
     def _start(self) -> None:
         self._scheduled = False
@@ -196,7 +202,11 @@ class Batcher:
                     pending.started = now
                     self._running.append(pending)
         if self._running:
-            self._worker.start(partial(execute, self.name, self._run, self._running, self._max_batch))
+            job = partial(execute, self.name, self._run, self._running, self._max_batch)
+            if self.holdings.takes_s(sum([each.request.rows for each in self._running])) < self._at_once_s:
+                self._finish(job())
+            else:
+                self._worker.start(job)
 
     def _finish(self, execution: Execution) -> None:
         ran, self._running = self._running, []
@@ -206,7 +216,7 @@ class Batcher:
         self.holdings.measured(rows, now - ran[0].started)
         for pending in ran:
             self._release(pending)
-        self._start()  # first: the answers are handed on while the next batch runs
+        self._schedule()  # first: the answers are handed on while the next batch runs
         stages = execution.input_ns, execution.infer_ns, execution.output_ns
         self.tally.executed(execution.runs, stages)
         answered = answered_rows = 0

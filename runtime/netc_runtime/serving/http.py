@@ -10,21 +10,21 @@ import asyncio
 import contextlib
 import signal
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import CoroutineType
 from typing import Any, cast
 
 import orjson
 import uvicorn
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from netc_runtime.serving.requests import ID, new_id
 
 LINGER_SECONDS = 2.0
+JOINED_BYTES = 1 << 16  # of a body that is copied behind its head
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,6 +53,7 @@ class _Transport:
         self._unread = unread
         self.lingering = False
         self.write = transport.write
+        self.writelines = transport.writelines
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
@@ -75,10 +76,61 @@ class _Transport:
 class _Cycle(RequestResponseCycle):
     """A request and its answer, which says that the connection ends where the request is not whole when it begins."""
 
-    def send(self, message: ASGISendEvent) -> "CoroutineType[Any, Any, None]":
-        if self.more_body and not self.response_started:
-            self.keep_alive = False  # what follows is thrown away: a client must not put its next request there
-        return super().send(message)
+    head: bytes | None = None
+    length = 0
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of an answer; one whose length is told and whose body is in one piece goes in one write.
+
+        uvicorn writes a head and a body apart, each a packet and a system call, and looks every header up and down.
+        """
+        if self.head is None:
+            if message["type"] == "http.response.start" and not self.response_started:
+                if self.more_body:
+                    self.keep_alive = False  # what follows is thrown away: no next request may be put there
+                if self._take_head(message["status"], message.get("headers", [])):
+                    return
+            await super().send(message)
+            return
+        assert message["type"] == "http.response.body"
+        body = message.get("body", b"")
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.scope["method"] == "HEAD":
+            body = b""
+        elif len(body) != self.length or message.get("more_body", False):
+            raise RuntimeError(f"an answer of {self.length} bytes has a part of {len(body)}")
+        head, self.head = self.head, None
+        if len(body) < JOINED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _take_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        lines, length = [*self.default_headers, *headers], None
+        for name, value in lines:
+            if name == b"content-length":
+                length = int(value)
+            elif name in (b"connection", b"transfer-encoding"):
+                return False
+        if length is None:
+            return False
+        if not self.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % line for line in lines]) + b"\r\n"
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
+            raise RuntimeError("a header has a line break")
+        self.head, self.length = head, length
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        return True
 
 
 class Connection(HttpToolsProtocol):
@@ -101,7 +153,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._in_head = True
+        # Of the request that comes in: its number on the connection, whether it has begun, and is still in its head.
+        self._number, self._begun, self._in_head = 1, False, True
+        self._watched: tuple[int, str] | None = None
         self._head_bytes = 0
         self._answer: tuple[int, str] | None = None
 
@@ -116,7 +170,7 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self.limits.connections:
             self.refuse(503, f"{self.limits.connections} connections are open, and no more are taken", retry=1)
             return
-        self._wait_for_head()
+        self._watch((1, "head"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
@@ -133,10 +187,10 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head:
-            if self._deadline is None:
-                self._wait_for_head()  # of the next request on a connection that was idle
             self._head_bytes += len(data)
         super().data_received(data)
+        # A timer for each request, most of which come in one piece, would cost as much as reading them.
+        self._watch((self._number, "head" if self._in_head else "body") if self._begun else None)
         if self._in_head and self._head_bytes > self.limits.head_bytes:
             if len(self.url or b"") > self.limits.url_bytes or not self.headers:
                 self.refuse(414, f"the address is longer than {self.limits.url_bytes} bytes")
@@ -152,7 +206,7 @@ class Connection(HttpToolsProtocol):
     # --- the parser's events
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._begun = self._in_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -170,11 +224,10 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
-        self._wait("body", self.limits.body_seconds)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        self._forget_deadline()
+        self._number += 1
+        self._begun, self._in_head, self._head_bytes = False, True, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -191,9 +244,14 @@ class Connection(HttpToolsProtocol):
 
     # --- deadlines
 
-    def _wait_for_head(self) -> None:
-        self._head_bytes = 0
-        self._wait("head", self.limits.head_seconds)
+    def _watch(self, part: tuple[int, str] | None) -> None:
+        """Give the part of a request that is coming in its time, or none where nothing is."""
+        if part == self._watched or self.transport.is_closing():
+            return
+        self._watched = part
+        self._forget_deadline()
+        if part is not None:
+            self._wait(part[1], self.limits.head_seconds if part[1] == "head" else self.limits.body_seconds)
 
     def _wait(self, what: str, seconds: float) -> None:
         self._forget_deadline()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -139,12 +138,12 @@ class Registry:
         for served in [*self.served(), *self._closing.values()]:
             served.batcher.abandon()
 
-    def held(self, name: str, version: str | None = None) -> AbstractContextManager[Served]:
+    def held(self, name: str, version: str | None = None) -> Served:
         """Give the version that is asked for, or the latest that is ready, and keep it from closing meanwhile.
 
         Raises: ServeFault R531 when the server drains, R540 or R541 when there is none, R544 when it is not ready.
         """
-        return self._find(name, version).held()
+        return self._find(name, version)
 
     @property
     def ready(self) -> bool:
@@ -217,8 +216,7 @@ class Registry:
                 raise ServeFault("R544", f"{name[:128]!r} is not ready: the models are being loaded", "come again", 1.0)
             raise _no_model(name)
         if version is None:
-            ready = self.versions(name)
-            number = ready[-1] if ready else max(slots)
+            number = max((one for one, slot in slots.items() if slot.served is not None), default=0) or max(slots)
         else:
             asked = version_of(version)
             if asked is None or asked not in slots:

@@ -1,20 +1,24 @@
 """One loaded version of a model, its queue, and who still uses it."""
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 import numpy.typing as npt
 
+from netc_runtime.oip import Reader, Writer
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.batcher import Answer, Batcher
 from netc_runtime.serving.intake import Intake
 from netc_runtime.serving.tally import Tally
 from netc_runtime.session import Model
 
+AT_ONCE_S = 0.5e-3  # of a batch that runs in the loop, where two switches of threads take a tenth of it or more
+
 
 class Served:
-    """A version that answers requests; whoever uses it holds it, and it closes when nobody does."""
+    """A version that answers requests; whoever uses it holds it in a `with` block, and it closes when nobody does."""
 
     def __init__(
         self,
@@ -30,25 +34,31 @@ class Served:
         self.version = version
         self.model = model
         model.name = name  # in what it says of a request; its file is called model.onnx, as every other one's
+        on_cpu = model.report().device == "cpu"  # a GPU keeps its graphs for one thread
+        self.reader = Reader(model.inputs, model.outputs)
+        self.writer = Writer(name, str(version))
         self.intake = Intake(model)
-        self.batcher = Batcher(name, model.predict, model.max_batch, limits, tally=tally, died=died)
+        self.batcher = Batcher(
+            name, model.run, model.max_batch, limits, tally=tally, died=died, at_once_s=AT_ONCE_S if on_cpu else 0.0
+        )
         self._holders = 0
         self._unheld = asyncio.Event()
         self._unheld.set()
 
-    @contextmanager
-    def held(self) -> Generator["Served"]:
+    def __enter__(self) -> "Served":
         """Keep it from closing, from the reading of a request to its answer."""
         self._holders += 1
         self._unheld.clear()
-        try:
-            yield self
-        finally:
-            self._holders -= 1
-            if self._holders == 0:
-                self._unheld.set()
+        return self
 
-    async def infer(self, given: Mapping[str, npt.ArrayLike], timeout_s: float | None = None) -> Answer:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holders -= 1
+        if self._holders == 0:
+            self._unheld.set()
+
+    async def infer(self, given: dict[str, npt.NDArray[Any]], timeout_s: float | None = None) -> Answer:
         """Answer one request.
 
         Raises: RequestFault R201 to R207 and R209; ServeFault R530 to R536; ManifestError R113.
