@@ -60,6 +60,10 @@ SECTIONS: Mapping[str, Section] = {
     "runtime_images": Section(
         "Pictures", "From JPEG files to labels: `predict_images` beside the loop that one writes by hand."
     ),
+    "server": Section(
+        "The server",
+        "`netc-runtime serve`, beside a bare loop of ONNX Runtime and beside LitServe, MLServer and Triton.",
+    ),
     "gpu": Section(
         "On a GPU",
         "`netc-runtime` with `device=cuda`, beside ONNX Runtime on the CPU and beside bare sessions on the GPU; "

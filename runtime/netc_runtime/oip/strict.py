@@ -8,6 +8,7 @@ import orjson
 from netc_runtime.errors import ServeFault
 
 DEEPEST = 64
+SHORT = 8  # a list that is looked through at once
 
 
 def parse(body: bytes | memoryview) -> dict[str, Any]:
@@ -26,9 +27,11 @@ def parse(body: bytes | memoryview) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ServeFault("R502", f"the body is {_kind(found)}, expected an object", _CHECK)
     top = cast("dict[str, Any]", found)
-    _check_depth(top)
-    if _may_repeat(body, top):
-        _refuse_repeated(bytes(body))
+    text = bytes(body)
+    if text.count(b"[") + text.count(b"{") > DEEPEST:
+        _check_depth(top)
+    if _may_repeat(text, top):
+        _refuse_repeated(text)
     return top
 
 
@@ -50,35 +53,48 @@ def _inner(value: Any) -> list[Any]:
     return found if kinds <= {dict, list} else [each for each in found if isinstance(each, dict | list)]
 
 
-def _may_repeat(body: bytes | memoryview, top: dict[str, Any]) -> bool:
+def _may_repeat(text: bytes, top: dict[str, Any]) -> bool:
     """Say whether a key may stand twice; orjson keeps the last one.
 
     Outside of strings there is one colon a key. With those inside of strings there are as many as the text has, unless
     a key was dropped, or a backslash hides something.
     """
-    data = bytes(body)
-    if b"\\" in data:
+    if b"\\" in text:
         return True
-    keys, inside = _colons(top)
-    return data.count(b":") != keys + inside
+    keys, inside = _colons(top, text.count(b'"') // 2)
+    return text.count(b":") != keys + inside
 
 
-def _colons(value: Any) -> tuple[int, int]:
+def _colons(value: Any, strings: int) -> tuple[int, int]:
+    """Count the keys, and the colons inside of all strings, of which the text has so many.
+
+    Once all are seen the rest is numbers, most of it long lists of them: these come last.
+    """
     keys = inside = 0
     waiting: list[Any] = [value]
-    while waiting:
+    lists: list[list[Any]] = []
+    while strings > 0 and (waiting or lists):
+        if not waiting:
+            items = lists.pop()
+            if set(map(type, items)) & {dict, list, str}:
+                waiting += items
+            continue
         each = waiting.pop()
         if isinstance(each, dict):
             pairs = cast("dict[str, Any]", each)
             keys += len(pairs)
-            inside += sum(name.count(":") for name in pairs)
+            strings -= len(pairs)
+            inside += sum([name.count(":") for name in pairs])
             waiting += pairs.values()
         elif isinstance(each, str):
+            strings -= 1
             inside += each.count(":")
         elif isinstance(each, list):
-            items = cast("list[Any]", each)
-            if set(map(type, items)) & {dict, list, str}:
-                waiting += items
+            found = cast("list[Any]", each)
+            if len(found) > SHORT:
+                lists.append(found)
+            else:
+                waiting += found
     return keys, inside
 
 
