@@ -61,7 +61,7 @@ def open_model(files: ModelFiles, settings: Settings, sizes: Mapping[str, int]) 
         if isinstance(found, Opened):
             return found
         notes.append(_falls_back(device, found, settings))
-    opened = open_cpu(files.paths, files.all_bytes, settings.threads, cache=settings.cache)
+    opened = open_cpu(files.paths, files.all_bytes, settings.threads, cache=settings.cache, spin=settings.spin)
     contract = contract_of(path, opened.session)
     runner = PlainRunner(path.name, opened.session, contract.names, cached=opened.cached)
     return Opened(runner, contract, (*notes, *opened.notes))
@@ -144,22 +144,25 @@ class CpuSession(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def open_cpu(files: Sequence[Path], size_bytes: int, threads: int, *, cache: bool = True) -> CpuSession:
+def open_cpu(
+    files: Sequence[Path], size_bytes: int, threads: int, *, cache: bool = True, spin: bool = True
+) -> CpuSession:
     """Open a model on the CPU; the first of its files is the model, the others hold its weights.
 
     With `cache` the session cache is used where the environment allows it.
 
     Raises: as `engine.open_session`, `check_external` and `environment_place` do.
     """
+    entries = {} if spin else {"session.intra_op.allow_spinning": "0"}
     place = environment_place() if cache else None
     if place is None or size_bytes < LEAST_BYTES or size_bytes > place[1]:
         check_external(files[0])
-        return CpuSession(engine.open_session(files[0], _CPU, threads), cached=False)
+        return CpuSession(engine.open_session(files[0], _CPU, threads, entries=entries), cached=False)
     store = Store(*place, machine_key(engine.version(), engine.CONFIG))
     name, found = store.find(files)
     if name is not None and found is not None:
         try:
-            return CpuSession(engine.open_session(found, _CPU, threads, optimised=True), cached=True)
+            return CpuSession(engine.open_session(found, _CPU, threads, optimised=True, entries=entries), cached=True)
         except ModelFault:
             store.discard(name)  # another process took it out just now, or it is damaged: it is made anew
     session: engine.Session | None = None
@@ -168,11 +171,11 @@ def open_cpu(files: Sequence[Path], size_bytes: int, threads: int, *, cache: boo
     if name is not None:
 
         def write(path: Path, weights: str) -> engine.Session:
-            return engine.open_session(files[0], _CPU, threads, keep=(path, weights))
+            return engine.open_session(files[0], _CPU, threads, keep=(path, weights), entries=entries)
 
         session = store.add(name, files, write, size_bytes)
     if session is None:
-        session = engine.open_session(files[0], _CPU, threads)
+        session = engine.open_session(files[0], _CPU, threads, entries=entries)
     return CpuSession(session, cached=False, notes=tuple(store.notes))
 
 

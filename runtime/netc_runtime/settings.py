@@ -22,6 +22,7 @@ class Settings:
     arithmetic: Arithmetic = "f32"
     cuda_graph: bool | None = None
     cache: bool = True
+    spin: bool = True
 
 
 def settings(
@@ -33,6 +34,7 @@ def settings(
     arithmetic: str,
     cuda_graph: bool | None,
     cache: bool,
+    spin: bool,
 ) -> Settings:
     """Check what `load` is given.
 
@@ -58,6 +60,7 @@ def settings(
         arithmetic=arithmetic,
         cuda_graph=cuda_graph,
         cache=cache,
+        spin=spin,
     )
 
 

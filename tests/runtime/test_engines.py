@@ -162,6 +162,22 @@ def test_a_run_that_fails_is_a_fault_and_the_next_one_works(session: engine.Sess
     assert runner.run({"image": draw(2)})["scores"].shape == (2, 3)
 
 
+@pytest.mark.parametrize(("spin", "expected"), [(True, {}), (False, {"session.intra_op.allow_spinning": "0"})])
+def test_threads_spin_unless_they_are_to_sleep(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, spin: bool, expected: dict[str, str]
+) -> None:
+    real, told = engine.open_session, list[Any]()
+
+    def open_session(*given: Any, **named: Any) -> Any:
+        told.append(named["entries"])
+        return real(*given, **named)
+
+    monkeypatch.setattr(engine, "open_session", open_session)
+    model = netc_runtime.load(digits, "cpu", spin=spin)
+    assert told == [expected]
+    assert model.check().samples == 3
+
+
 # --- GPUs
 
 

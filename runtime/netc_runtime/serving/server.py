@@ -62,7 +62,14 @@ async def _serve(
     metrics = Metrics()
     registry = Registry(
         Repository(options.model),
-        lambda path: load(path, options.device, max_batch=options.batch, threads=options.threads, cache=options.cache),
+        partial(
+            load,
+            device=options.device,
+            max_batch=options.batch,
+            threads=options.threads,
+            cache=options.cache,
+            spin=False,  # the event loop needs the processors that spinning threads would keep
+        ),
         limits=admission.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
         latest=options.versions,
         died=died.set,
