@@ -58,9 +58,9 @@ def load(
 
     `arithmetic` is f32, or with device=openvino bf16 or f16, which are quicker and less exact. On CUDA each size
     of batch is captured as a CUDA graph and replayed, where only the rows' number is open and the session can;
-    `cuda_graph` says that it must be, or must not. On the CPU threads wait for work by spinning, which is quick and takes
-    processors from whatever else runs; with `spin=False` they sleep. With `tune`, device=auto runs one row on every engine that works
-    here, for a second each, and takes the quickest; the report says what it was chosen from.
+    `cuda_graph` says that it must be, or must not. On the CPU threads wait for work by spinning, which is quick and
+    keeps processors from whatever else runs; with `spin=False` they sleep. With `tune`, device=auto runs one row on
+    every engine that works here, for a second each, and takes the quickest; the report says what it was chosen from.
 
     Raises: ModelFault R101 to R110, R112 and R114 to R118, EnvironmentFault R401 to R404; with `tune` and `warm`, as
     `predict` does.
