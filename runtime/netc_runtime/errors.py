@@ -70,6 +70,7 @@ CODES: dict[str, Kind] = {
     "R509": Kind("an input's data are not of its datatype", 1),
     "R510": Kind("the outputs asked for are not the model's", 1),
     "R511": Kind("an output cannot be written as JSON", 1),
+    "R512": Kind("an output has no classes", 1),
     "R530": Kind("the queue is full", 3),
     "R531": Kind("the model takes no more requests", 3),
     "R532": Kind("the deadline passed in the queue", 3),
@@ -91,6 +92,7 @@ CODES: dict[str, Kind] = {
 STATUSES: dict[str, int] = {
     **{f"R5{number:02}": 400 for number in range(1, 11)},
     "R511": 422,
+    "R512": 400,
     "R530": 503,
     "R531": 503,
     "R532": 504,

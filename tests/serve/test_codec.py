@@ -194,11 +194,6 @@ JSON: dict[str, tuple[bytes, str, str]] = {
     "null outputs": (top(outputs=None), "R510", "not an array"),
     "null parameters": (top(parameters=None), "R504", "not an object"),
     "outputs of an object": (top(outputs={"name": "mask"}), "R510", "not an array"),
-    "classification": (
-        top(outputs=[{"name": "mask", "parameters": {"classification": 3}}]),
-        "R504",
-        "a parameter 'classification'",
-    ),
     "id of a number": (top(id=7), "R504", "not a string"),
     "null id": (top(id=None), "R504", "not a string"),
     "a long id": (top(id="é" * 513), "R504", "longer than 1024 bytes"),

@@ -45,7 +45,7 @@ def expected(server: Served, version: int = 2, x: Any = X) -> Any:
 def test_the_server_says_what_it_is(server: Served) -> None:
     told = as_json(server.client.get("/v2"))
     assert (told["name"], told["version"]) == ("netc-runtime", netc_runtime.__version__)
-    assert set(told["extensions"]) == {"binary_tensor_data", "model_repository", "statistics"}
+    assert set(told["extensions"]) == {"binary_tensor_data", "classification", "model_repository", "statistics"}
     assert as_json(server.client.get("/v2/health/live")) == {"live": True}
     assert as_json(server.client.get("/v2/health/ready")) == {"ready": True}
 
@@ -232,16 +232,16 @@ REFUSED: dict[str, tuple[Ask, int, str]] = {
         400,
         "stands twice",
     ),
-    "a classification": (
+    "a classification of no classes": (
         lambda c: c.post(
             INFER,
             json={
                 "inputs": [entry(data=X.reshape(-1).tolist())],
-                "outputs": [{"name": "scores", "parameters": {"classification": 1}}],
+                "outputs": [{"name": "scores", "parameters": {"classification": 0}}],
             },
         ),
         400,
-        "a parameter 'classification'",
+        'classification of output "scores" is 0, expected 1 or more',
     ),
     "an index of what": (lambda c: c.post("/v2/repository/index", json={"all": True}), 400, "it knows ready"),
     "an index that is ready maybe": (lambda c: c.post("/v2/repository/index", json={"ready": 1}), 400, "not true or"),

@@ -11,9 +11,11 @@ import numpy.typing as npt
 from netc_runtime.contract import DTYPES
 from netc_runtime.errors import ServeFault
 from netc_runtime.manifest import Input, Output
+from netc_runtime.oip.classes import Classes, read_classes
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.strict import parse
 from netc_runtime.oip.values import read_values
+from netc_runtime.rows import row_symbol
 
 LONGEST_ID = 1024
 MOST_DIMS = 16
@@ -26,10 +28,11 @@ _OUTPUT = {"name", "parameters"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An output that is asked for, and whether as bytes."""
+    """An output that is asked for, whether as bytes, and whether its highest classes in place of its values."""
 
     name: str
     binary: bool
+    classes: Classes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def read_request(
     `header` is what Inference-Header-Content-Length says, where the request has it. Names and element types are checked
     here, sizes by the model's contract.
 
-    Raises: ServeFault R501 to R510.
+    Raises: ServeFault R501 to R510, R512.
     """
     view = memoryview(body)
     text, rest = _split(view, header)
@@ -59,7 +62,7 @@ def read_request(
     parameters = _parameters("the request", top, {"binary_data_output": bool, "timeout": int})
     feed = _feed(top.get("inputs"), rest, header is not None, {each.name: each for each in inputs})
     every = bool(parameters.get("binary_data_output", False))
-    wanted = _wanted(top.get("outputs", []), every, [each.name for each in outputs])
+    wanted = _wanted(top.get("outputs", []), every, inputs, outputs)
     timeout = parameters.get("timeout")
     if timeout is not None and timeout < 1:
         raise ServeFault("R504", f"the request's timeout is {timeout}, expected microseconds from 1", "leave it out")
@@ -206,8 +209,9 @@ def _shape(at: str, given: Any, rank: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _wanted(given: Any, every: bool, outputs: Sequence[str]) -> tuple[Wanted, ...]:
-    names = ", ".join(f'"{name}"' for name in outputs)
+def _wanted(given: Any, every: bool, inputs: Sequence[Input], outputs: Sequence[Output]) -> tuple[Wanted, ...]:
+    known = {each.name: each for each in outputs}
+    names = ", ".join(f'"{name}"' for name in known)
     if not isinstance(given, list):
         raise ServeFault("R510", "outputs is not an array", f"name some of {names}, or leave it out")
     if len(cast("list[Any]", given)) > len(outputs):
@@ -219,15 +223,17 @@ def _wanted(given: Any, every: bool, outputs: Sequence[str]) -> tuple[Wanted, ..
             raise ServeFault("R510", f"output {number} is not an object", "send an object with a name")
         entry = cast("dict[str, Any]", each)
         name = entry.get("name")
-        if not isinstance(name, str) or name not in outputs:
+        if not isinstance(name, str) or name not in known:
             said = repr(name[:100]) if isinstance(name, str) else "no name"
             raise ServeFault("R510", f"output {number} has {said}; the model's are {names}", "name one of these")
         if name in found:
             raise ServeFault("R510", f'output "{name}" is asked for twice', "name it once")
         _known(f'output "{name}"', entry, _OUTPUT)
-        parameters = _parameters(f'output "{name}"', entry, {"binary_data": bool})
-        found[name] = Wanted(name, parameters.get("binary_data", every))
-    return tuple(found.values()) or tuple(Wanted(name, every) for name in outputs)
+        parameters = _parameters(f'output "{name}"', entry, {"binary_data": bool, "classification": int})
+        count = parameters.get("classification")
+        classes = None if count is None else read_classes(count, known[name], row_symbol(inputs, outputs))
+        found[name] = Wanted(name, parameters.get("binary_data", every), classes)
+    return tuple(found.values()) or tuple(Wanted(name, every) for name in known)
 
 
 _HEADER = "send the number of bytes of the JSON at the start of the body"

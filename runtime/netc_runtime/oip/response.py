@@ -8,6 +8,7 @@ import numpy.typing as npt
 import orjson
 
 from netc_runtime.errors import ServeFault
+from netc_runtime.oip.classes import classified, packed
 from netc_runtime.oip.datatypes import OF_NUMPY
 from netc_runtime.oip.request import Wanted
 
@@ -25,7 +26,7 @@ class Writer:
         self, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
     ) -> tuple[list[bytes | memoryview], int | None]:
         """As `write_response`, with its parts, its errors and its length."""
-        if id is not None or not all(each.binary for each in wanted):
+        if id is not None or not all(each.binary and each.classes is None for each in wanted):
             return write_response(self._model, self._version, id, outputs, wanted)
         key = (wanted, *[outputs[each.name].shape for each in wanted])
         text = self._known.get(key)
@@ -49,8 +50,18 @@ def write_response(
     listed: list[dict[str, Any]] = []
     blobs: list[bytes | memoryview] = []
     for each in wanted:
+        if each.classes is not None:
+            shape, texts = classified(outputs[each.name], each.classes)
+            entry: dict[str, Any] = {"name": each.name, "shape": shape, "datatype": "BYTES"}
+            if each.binary:
+                blobs.append(packed(texts))
+                entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+            else:
+                entry["data"] = texts
+            listed.append(entry)
+            continue
         array = np.ascontiguousarray(outputs[each.name])
-        entry: dict[str, Any] = {
+        entry = {
             "name": each.name,
             "shape": list(outputs[each.name].shape),
             "datatype": OF_NUMPY[array.dtype],

@@ -42,7 +42,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
 JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 HEADER = b"inference-header-content-length"
-EXTENSIONS = ["binary_tensor_data", "model_repository", "statistics"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
 _log = logging.getLogger(__name__)
 _INFER = re.compile(r"/v2/models/([^/]*)(?:/versions/([^/]*))?/infer")
 _LARGE = {"R305", "R309"}
@@ -129,7 +129,7 @@ class App:
                 answer = await served.infer(asked.feed, timeout_s)
                 scope[ROWS] = answer.rows
                 write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
-                text = sum([answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary])
+                text = sum([answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes])
                 parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
         except asyncio.CancelledError:
             return  # the client has gone, and nobody reads an answer
