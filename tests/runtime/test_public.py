@@ -99,7 +99,14 @@ print(main(["check", "m.onnx"]))
 def test_only_numpy_pillow_onnx_runtime_and_the_standard_library_are_imported(path: Path) -> None:
     allowed = {"netc_runtime", "numpy", "PIL", *sys.stdlib_module_names}
     if path.parent.name in ("oip", "serving"):
-        allowed |= {"orjson", "prometheus_client", "starlette", "uvicorn", "uvloop"}  # the extra [serve]
+        allowed |= {
+            "orjson",
+            "prometheus_client",
+            "python_multipart",
+            "starlette",
+            "uvicorn",
+            "uvloop",
+        }  # the extra [serve]
     if path.name == "tracing.py":
         allowed |= {"opentelemetry"}  # the extra [otel]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -175,7 +175,6 @@ def test_a_picture_is_answered_with_labels(server: Served, kind: str) -> None:
         (b"no picture", {}, "", 400, "R303"),
         (picture()[:40], {}, "", 400, "R304"),
         (picture(), {}, "?top=0", 400, "top is '0'"),
-        (picture(), {"content-type": "multipart/form-data; boundary=x"}, "", 415, "multipart is not built yet"),
     ],
 )
 def test_a_bad_picture_is_told_what_is_wrong(
@@ -373,7 +372,9 @@ sys.exit(main(["serve", sys.argv[2]]))
 """
 
 
-@pytest.mark.parametrize("package", ["uvicorn", "starlette", "orjson", "prometheus_client", "uvloop", "httptools"])
+@pytest.mark.parametrize(
+    "package", ["uvicorn", "starlette", "orjson", "prometheus_client", "uvloop", "httptools", "python_multipart"]
+)
 def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path: Path, package: str) -> None:
     write_model(tmp_path / "tiny" / "1" / "model.onnx")
     line = [sys.executable, "-c", WITHOUT, package, str(tmp_path)]

@@ -27,12 +27,13 @@ import netc_runtime
 from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_unload
+from netc_runtime.serving import images
+from netc_runtime.serving.form import boundary_of, read_form
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.requests import MODEL, ROWS
 from netc_runtime.serving.room import Part, Room
 from netc_runtime.serving.served import Served
-from netc_runtime.show import said
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -148,25 +149,30 @@ class App:
         await _answer(send, 200, b"".join(parts), [kind, *more])
 
     async def _images(self, request: Request) -> Response:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip()
-        if kind.startswith("multipart/"):
-            return _fault_response(415, "send one picture's bytes as the body; multipart is not built yet")
         name, version = request.path_params["model"], request.path_params.get("version")
-        top = request.query_params.get("top", "5")
-        if not (top.isascii() and top.isdigit() and 0 < int(top) < 10_000):
-            return _fault_response(400, f"top is {top[:20]!r}, expected a whole number from 1")
         headers = dict(request.scope["headers"])
-        with self.registry.held(name, version) as served, self._metrics.timed(served):
-            request.scope[MODEL] = (name, str(served.version))
-            served.batcher.admit(1, 0)
-            with self._room.part() as part:
-                body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
-            tensor, picture = await asyncio.to_thread(served.model.picture, bytes(body))
-            answer = await served.infer({tensor: picture[None]})
-            request.scope[ROWS] = answer.rows
-            decoded = served.model.decode(answer.outputs, int(top))
-        outputs = {output: said(results[0]) for output, results in decoded.items()}
-        return _json(200, {"model_name": name, "model_version": str(served.version), "outputs": outputs})
+        with self.registry.held(name, version) as served:
+            told = {"model_name": name, "model_version": str(served.version)}
+            if request.method != "POST":
+                return _json(200, {**told, "image": images.recipe(served)})
+            with self._metrics.timed(served):
+                request.scope[MODEL] = (name, str(served.version))
+                boundary, top = boundary_of(headers.get(b"content-type", b"")), request.query_params.get("top")
+                images.read_top(top)
+                served.batcher.admit(1, 0)
+                with self._room.part() as part:
+                    body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
+                    if boundary is None:
+                        seeing = images.see(served, bytes(body), images.read_top(top))
+                    else:
+                        part.grow(2 * len(body))
+                        form = await _aside(len(body), read_form, body, boundary, ("top",))
+                        seeing = images.see_all(served, form.files, images.read_top(top, form.fields.get("top")))
+                seen, answers = await seeing
+                request.scope[ROWS] = sum(answer.rows for answer in answers)
+        response = _json(200, {**told, **seen})
+        response.headers["server-timing"] = images.timing(answers)
+        return response
 
     # --- everything else
 
@@ -180,7 +186,7 @@ class App:
             Route("/v2/models/stats", _guarded(self._statistics)),
             *(Route(f"{path}/stats", _guarded(self._statistics)) for path in (model, versioned)),
             *(Route(f"{path}/ready", _guarded(self._model_ready)) for path in (model, versioned)),
-            *(Route(f"{path}/images", _guarded(self._images), methods=["POST"]) for path in (model, versioned)),
+            *(Route(f"{path}/images", _guarded(self._images), methods=["GET", "POST"]) for path in (model, versioned)),
             *(Route(path, _guarded(self._model)) for path in (model, versioned)),
             Route("/v2/repository/index", _guarded(self._index), methods=["POST"]),
             Route("/v2/repository/models/{model}/load", _guarded(self._load_model), methods=["POST"]),
@@ -353,7 +359,7 @@ def status_of(fault: RuntimeFault) -> int:
         return fault.status
     if isinstance(fault, ImageFault):
         return 413 if fault.code in _LARGE else 400
-    if isinstance(fault, RequestFault):
+    if isinstance(fault, RequestFault) or fault.code == "R112":  # a picture for a model that takes none
         return 400
     return 503 if isinstance(fault, EnvironmentFault) else 500
 
