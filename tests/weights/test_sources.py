@@ -370,7 +370,7 @@ def archive(*names: str, packed: bool = False) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-LFS pointer"),
         (b"<!DOCTYPE html><html><title>404</title></html>", "HTML"),
         (b"\n  <?xml version='1.0'?><Error/>", "HTML or XML"),
-        (gzip.compress(b"weights"), "gzip"),
+        (gzip.compress(b"weights", mtime=0), "gzip"),
         (tar(), "tar archive"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (npy(np.zeros(3)), "one array"),

@@ -30,6 +30,7 @@ from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_
 from netc_runtime.serving import images
 from netc_runtime.serving.form import boundary_of, read_form
 from netc_runtime.serving.metrics import Metrics
+from netc_runtime.serving.page import page
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.requests import MODEL, ROWS
 from netc_runtime.serving.room import Part, Room
@@ -67,7 +68,9 @@ class App:
         self._limits = limits or AppLimits()
         self._room = Room(self._limits.reading_bytes)
         self._loading: asyncio.Task[None] | None = None
-        self._others = Starlette(routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route}))
+        self._others = Starlette(
+            routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route, Exception: _bug})
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as ASGI calls an application."""
@@ -130,7 +133,9 @@ class App:
                 answer = await served.infer(asked.feed, timeout_s)
                 scope[ROWS] = answer.rows
                 write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
-                text = sum([answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes])
+                text = sum(
+                    [answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes]
+                )
                 parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
         except asyncio.CancelledError:
             return  # the client has gone, and nobody reads an answer
@@ -166,7 +171,7 @@ class App:
                         seeing = images.see(served, bytes(body), images.read_top(top))
                     else:
                         part.grow(2 * len(body))
-                        form = await _aside(len(body), read_form, body, boundary, ("top",))
+                        form = await asyncio.to_thread(read_form, body, boundary, ("top",))
                         seeing = images.see_all(served, form.files, images.read_top(top, form.fields.get("top")))
                 seen, answers = await seeing
                 request.scope[ROWS] = sum(answer.rows for answer in answers)
@@ -180,6 +185,7 @@ class App:
         model = "/v2/models/{model}"
         versioned = model + "/versions/{version}"
         return [
+            Route("/", page),
             *(Route(path, self._server) for path in ("/v2", "/v2/")),  # as the protocol writes it, and as clients do
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._is_ready),
@@ -386,6 +392,10 @@ async def _no_route(_: Request, error: Exception) -> Response:
     response = _fault_response(error.status_code, error.detail)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _bug(_: Request, _error_that_is_logged: Exception) -> Response:
+    return _fault_response(500, "sorry, this is our bug; the server's log says more")
 
 
 def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -10,7 +10,8 @@ from netc_runtime.serving.options import Options, read_token
 from netc_runtime.serving.requests import Application, Receive, Scope, Send
 from netc_runtime.serving.settings import read_text
 
-OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})  # who watches over the process has no token
+# Who watches over the process has no token, and the page asks for it.
+OPEN = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 _BODY = orjson.dumps({"error": "this server asks for a token; send the header Authorization: Bearer TOKEN"})
 _REFUSAL = [
     (b"content-type", b"application/json"),
