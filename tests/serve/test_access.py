@@ -46,7 +46,6 @@ PATHS = (
     ("POST", "/v2/models/tiny/images"),
     ("POST", "/v2/repository/index"),
     ("POST", "/v2/repository/models/tiny/unload"),
-    ("GET", "/"),
     ("GET", "/v2/health/live/"),
     ("GET", "/v2/health/../models/tiny"),
     ("GET", "/nowhere"),
