@@ -236,8 +236,10 @@ class Bench:
         python = self.peers["Triton"]
         packages = next((python.parent.parent / "lib").glob("python3*")) / "site-packages"
         triton = packages / "pytriton" / "tritonserver"
-        stub = triton / "python_backend_stubs" / packages.parent.name.removeprefix("python")
-        shutil.copy(stub / "triton_python_backend_stub", triton / "backends" / "python")
+        stubs = triton / "python_backend_stubs" / packages.parent.name.removeprefix("python")
+        stub = stubs / "triton_python_backend_stub"
+        if not (triton / "backends" / "python" / stub.name).exists():  # while one runs, its file cannot be written
+            shutil.copy(stub, triton / "backends" / "python")
         command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
         more = ["--backend-directory", str(triton / "backends"), "--http-port", str(port)]
         off = ["--allow-grpc", "false", "--allow-metrics", "false"]

@@ -1,8 +1,10 @@
 """What a stranger sends over a raw socket: each has its answer, in time, and the next good request is right."""
 
 import asyncio
+import gc
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -204,6 +206,24 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(running: Running) -> No
         with running.connect() as client:
             client.sendall(part)
         good(running)
+
+
+def test_a_connection_that_is_over_leaves_nothing_for_the_collector(running: Running) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with running.connect() as client:
+            client.sendall(GOOD)
+            answer(client)
+        for part in (b"", BIG, BIG + b"content-length: 100\r\n\r\nhalf"):
+            with running.connect() as client:
+                client.sendall(part)
+        ends = time.monotonic() + 10
+        while left := [each for each in gc.get_objects() if isinstance(each, http.Connection)]:
+            assert time.monotonic() < ends, left
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 def test_what_was_accepted_is_answered_after_the_drain_began() -> None:

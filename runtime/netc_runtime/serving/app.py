@@ -11,6 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -79,7 +80,8 @@ class App:
             return
         found = _named(scope.get("raw_path", b""))
         if found is None:
-            await self._others(scope, receive, send)
+            with suppress(asyncio.CancelledError):  # the client has gone, and nobody reads an answer
+                await self._others(scope, receive, send)
         elif scope["method"] != "POST":
             await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
         else:

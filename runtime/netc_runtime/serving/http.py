@@ -59,6 +59,10 @@ class _Transport:
         self.resume_reading = transport.resume_reading
         self.set_protocol = transport.set_protocol
 
+    def forget(self) -> None:
+        """Let go of the connection, which is lost."""
+        self._unread = _nothing
+
     def is_closing(self) -> bool:
         return self.lingering or self._inner.is_closing()
 
@@ -71,6 +75,10 @@ class _Transport:
             self._inner.write_eof()
         self._inner.resume_reading()
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._inner.close)
+
+
+def _nothing() -> bool:
+    return False
 
 
 class _Cycle(RequestResponseCycle):
@@ -175,13 +183,12 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
-        if (
-            self._task is not None
-            and not self._task.done()
-            and self._current is not None
-            and self._current.disconnected
-        ):
+        cycle = self._current
+        if self._task is not None and not self._task.done() and cycle is not None and cycle.disconnected:
             self._task.cancel()  # nobody waits for its answer: its place in the queue is another's
+        # What leads back here goes: what has come of a body is too large to wait for the collector.
+        self._task = self.cycle = None  # pyright: ignore[reportAttributeAccessIssue] -- as before the first request
+        cast(_Transport, self.transport).forget()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -214,14 +221,14 @@ class Connection(HttpToolsProtocol):
         if len(self.url) > self.limits.url_bytes:
             self._stop(414, f"the address is longer than {self.limits.url_bytes} bytes")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+    def on_headers_complete(self) -> None:
+        # Here and not at each header: what comes in one piece is bounded, and most heads are small.
         if len(self.headers) > self.limits.headers:
             self._stop(431, f"there are more than {self.limits.headers} headers")
-        if len(name) + len(value) > self.limits.head_bytes:
-            self._stop(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
-
-    def on_headers_complete(self) -> None:
+        if self._head_bytes > self.limits.head_bytes:  # of the pieces that it came in, the body's beginning too
+            head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if head_bytes > self.limits.head_bytes:
+                self._stop(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
 
