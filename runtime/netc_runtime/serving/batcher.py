@@ -139,6 +139,8 @@ class Batcher:
         except asyncio.CancelledError:
             self._forget(pending)
             raise
+        finally:
+            del pending  # a fault keeps this frame, which would keep the fault
 
     async def prepare(self, job: Callable[[], object]) -> None:
         """Have the thread of the batches do something before the first: a GPU captures its graphs for one thread.

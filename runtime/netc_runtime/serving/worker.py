@@ -47,9 +47,14 @@ class Worker(Generic[Result]):
 
         self._jobs.put((guarded, done))
         result = await future
-        if isinstance(result, BaseException):
-            raise result
-        return result[0]
+        # An error keeps the frames that it went through: one that kept the error would keep a whole model with it.
+        del future
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            return result[0]
+        finally:
+            del result
 
     def finish(self) -> None:
         """End the thread after the jobs it has."""
