@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -378,6 +380,25 @@ def test_only_the_culprit_of_a_failed_batch_is_500() -> None:
         await batcher.drain()
 
     run(main())
+
+
+def test_a_fault_that_was_answered_keeps_nothing() -> None:
+    async def main() -> None:
+        batcher = Batcher("m", poisoned, 8)
+        found = None
+        try:
+            await batcher.submit(request(13))
+        except ServeFault as culprit:
+            found = weakref.ref(culprit)
+        await batcher.drain()
+        assert found is not None
+        assert found() is None
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_an_error_that_is_no_fault_keeps_its_words_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
