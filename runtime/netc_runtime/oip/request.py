@@ -13,7 +13,7 @@ from netc_runtime.errors import ServeFault
 from netc_runtime.manifest import Input, Output
 from netc_runtime.oip.classes import Classes, read_classes
 from netc_runtime.oip.datatypes import NAMES
-from netc_runtime.oip.strict import parse
+from netc_runtime.oip.strict import parse_noting
 from netc_runtime.oip.values import read_values
 from netc_runtime.rows import row_symbol
 
@@ -57,10 +57,10 @@ def read_request(
     """
     view = memoryview(body)
     text, rest = _split(view, header)
-    top = parse(text)
+    top, switches = parse_noting(text)
     _known("the request", top, _TOP)
     parameters = _parameters("the request", top, {"binary_data_output": bool, "timeout": int})
-    feed = _feed(top.get("inputs"), rest, header is not None, {each.name: each for each in inputs})
+    feed = _feed(top.get("inputs"), rest, header is not None, {each.name: each for each in inputs}, switches)
     every = bool(parameters.get("binary_data_output", False))
     wanted = _wanted(top.get("outputs", []), every, inputs, outputs)
     timeout = parameters.get("timeout")
@@ -117,7 +117,9 @@ def _parameters(at: str, found: Mapping[str, Any], known: Mapping[str, type]) ->
     return parameters
 
 
-def _feed(given: Any, rest: memoryview, with_bytes: bool, inputs: Mapping[str, Input]) -> dict[str, npt.NDArray[Any]]:
+def _feed(
+    given: Any, rest: memoryview, with_bytes: bool, inputs: Mapping[str, Input], switches: bool
+) -> dict[str, npt.NDArray[Any]]:
     names = ", ".join(f'"{name}"' for name in inputs)
     if not isinstance(given, list) or not given:
         raise ServeFault("R505", "the request has no inputs", f"send an array of {names}")
@@ -133,7 +135,7 @@ def _feed(given: Any, rest: memoryview, with_bytes: bool, inputs: Mapping[str, I
             raise ServeFault("R505", f"input {number} has {said}; the model's inputs are {names}", "name one of these")
         if name in feed:
             raise ServeFault("R505", f'input "{name}" is given twice', "give it once")
-        feed[name], at = _tensor(f'input "{name}"', entry, inputs[name], rest, at, with_bytes)
+        feed[name], at = _tensor(f'input "{name}"', entry, inputs[name], rest, at, with_bytes, switches)
     missing = [name for name in inputs if name not in feed]
     if missing:
         raise ServeFault(
@@ -147,7 +149,7 @@ def _feed(given: Any, rest: memoryview, with_bytes: bool, inputs: Mapping[str, I
 
 
 def _tensor(
-    at: str, entry: Mapping[str, Any], tensor: Input, rest: memoryview, start: int, with_bytes: bool
+    at: str, entry: Mapping[str, Any], tensor: Input, rest: memoryview, start: int, with_bytes: bool, switches: bool
 ) -> tuple[npt.NDArray[Any], int]:
     _known(at, entry, _INPUT)
     datatype, expected = entry.get("datatype"), NAMES[tensor.dtype]
@@ -163,7 +165,7 @@ def _tensor(
             raise ServeFault("R508", f"{at} has neither data nor binary_data_size", "send one of them")
         if tensor.dtype == "f16":
             raise ServeFault("R506", f"{at}: FP16 has no numbers in JSON", "send its bytes, with binary_data_size")
-        return read_values(at, entry["data"], shape, dtype), start
+        return read_values(at, entry["data"], shape, dtype, switches=switches), start
     if "data" in entry:
         raise ServeFault("R507", f"{at} has data and binary_data_size", "send one of them")
     if not with_bytes:

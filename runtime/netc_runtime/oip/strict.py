@@ -8,6 +8,7 @@ import orjson
 from netc_runtime.errors import ServeFault
 
 DEEPEST = 64
+_NUMBERS = b"0123456789+-.eE, \n"  # what most of a large body is made of
 SHORT = 8  # a list that is looked through at once
 
 
@@ -17,6 +18,11 @@ def parse(body: bytes | memoryview) -> dict[str, Any]:
     Raises: ServeFault R501 where it is not JSON, R502 where it is no object, R503 where a key stands twice or it is
     nested deeper than 64.
     """
+    return parse_noting(body)[0]
+
+
+def parse_noting(body: bytes | memoryview) -> tuple[dict[str, Any], bool]:
+    """Read a JSON object, and tell whether it may hold a true or a false. Raises: as `parse` does."""
     if not len(body):
         raise ServeFault("R501", "the body is empty, expected a JSON object", "send the request's JSON as the body")
     try:
@@ -28,11 +34,13 @@ def parse(body: bytes | memoryview) -> dict[str, Any]:
         raise ServeFault("R502", f"the body is {_kind(found)}, expected an object", _CHECK)
     top = cast("dict[str, Any]", found)
     text = bytes(body)
-    if text.count(b"[") + text.count(b"{") > DEEPEST:
+    # The numbers go in one pass, and what is looked for next is looked for in the little that is left.
+    marks = text.translate(None, _NUMBERS)
+    if marks.count(b"[") + marks.count(b"{") > DEEPEST:
         _check_depth(top)
-    if _may_repeat(text, top):
+    if _may_repeat(marks, top):
         _refuse_repeated(text)
-    return top
+    return top, b"tru" in marks or b"fals" in marks
 
 
 def _check_depth(value: Any) -> None:
@@ -53,16 +61,16 @@ def _inner(value: Any) -> list[Any]:
     return found if kinds <= {dict, list} else [each for each in found if isinstance(each, dict | list)]
 
 
-def _may_repeat(text: bytes, top: dict[str, Any]) -> bool:
+def _may_repeat(marks: bytes, top: dict[str, Any]) -> bool:
     """Say whether a key may stand twice; orjson keeps the last one.
 
     Outside of strings there is one colon a key. With those inside of strings there are as many as the text has, unless
     a key was dropped, or a backslash hides something.
     """
-    if b"\\" in text:
+    if b"\\" in marks:
         return True
-    keys, inside = _colons(top, text.count(b'"') // 2)
-    return text.count(b":") != keys + inside
+    keys, inside = _colons(top, marks.count(b'"') // 2)
+    return marks.count(b":") != keys + inside
 
 
 def _colons(value: Any, strings: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The numbers of a tensor in JSON: flat, or nested exactly as its shape is."""
 
+from array import array
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, cast
@@ -12,8 +13,10 @@ from netc_runtime.errors import ServeFault
 _FIX = "send its numbers flat in row-major order, or nested as the shape is"
 
 
-def read_values(at: str, data: Any, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Make an array of a shape and an element type from JSON values.
+def read_values(
+    at: str, data: Any, shape: Sequence[int], dtype: np.dtype[Any], *, switches: bool = True
+) -> npt.NDArray[Any]:
+    """Make an array of a shape and an element type from JSON values, among which `switches`, true and false, may be.
 
     Raises: ServeFault R508 where the values are not nested so or not as many, R509 where one is of another kind or does
     not fit the type.
@@ -28,7 +31,7 @@ def read_values(at: str, data: Any, shape: Sequence[int], dtype: np.dtype[Any]) 
         flat = _flattened(at, flat, shape)
     if len(flat) != count:
         raise ServeFault("R508", f"{at}: data has {len(flat)} numbers, its shape {list(shape)} takes {count}", _FIX)
-    return _array(at, flat, dtype).reshape(tuple(shape))
+    return _array(at, flat, dtype, switches).reshape(tuple(shape))
 
 
 def _flattened(at: str, data: list[Any], shape: Sequence[int]) -> list[Any]:
@@ -53,7 +56,12 @@ def _flattened(at: str, data: list[Any], shape: Sequence[int]) -> list[Any]:
     raise ServeFault("R508", f"{at}: data is nested, and its shape is {list(shape)}", _FIX)
 
 
-def _array(at: str, flat: list[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _array(at: str, flat: list[Any], dtype: np.dtype[Any], switches: bool) -> npt.NDArray[Any]:
+    if dtype.kind == "f" and not switches:
+        try:
+            return _narrowed(at, np.frombuffer(array("d", flat)), dtype)
+        except TypeError:
+            pass  # it takes numbers, and true and false, alone: what there is instead is told below
     kinds = set(map(type, flat))
     allowed: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}
     wrong = kinds - allowed.get(dtype.kind, {int})
@@ -69,6 +77,10 @@ def _array(at: str, flat: list[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         wide = np.array(flat, np.float64)
     except OverflowError:
         raise _beyond(at, dtype) from None
+    return _narrowed(at, wide, dtype)
+
+
+def _narrowed(at: str, wide: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     with np.errstate(over="ignore"):
         made = wide.astype(dtype)
     if not np.isfinite(made).all():

@@ -33,6 +33,15 @@ class Worker(Generic[Result]):
 
     async def perform(self, job: Callable[[], Other]) -> Other:
         """Have the thread do something else between its jobs, and wait for it. Raises: what the job raises."""
+        result = await self._result(job)
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            return result[0]
+        finally:
+            del result  # an error keeps this frame, which would keep the error, and a whole model with it
+
+    async def _result(self, job: Callable[[], Other]) -> tuple[Other] | BaseException:
         future: asyncio.Future[tuple[Other] | BaseException] = self._loop.create_future()
 
         def done(result: tuple[Other] | BaseException) -> None:
@@ -46,15 +55,7 @@ class Worker(Generic[Result]):
                 return error
 
         self._jobs.put((guarded, done))
-        result = await future
-        # An error keeps the frames that it went through: one that kept the error would keep a whole model with it.
-        del future
-        try:
-            if isinstance(result, BaseException):
-                raise result
-            return result[0]
-        finally:
-            del result
+        return await future
 
     def finish(self) -> None:
         """End the thread after the jobs it has."""
