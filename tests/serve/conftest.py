@@ -65,26 +65,17 @@ class Served:
     """A server's process, and a client of it."""
 
     def __init__(
-        self,
-        models: Path,
-        *options: str,
-        headers: dict[str, str] | None = None,
-        verify: Any = True,
-        program: tuple[str, ...] = ("-m", "netc_runtime"),
-        ready: bool = True,
-        **variables: str,
+        self, models: Path, *options: str, headers: dict[str, str] | None = None, verify: Any = True, **variables: str
     ) -> None:
         self.models = models
         self.log = models.parent / "log.txt"
         environment = {**os.environ, "NETC_CACHE_DIR": "off", **variables}
-        line = [sys.executable, *program, "serve", str(models), "--port", "0", "--device", "cpu", *options]
+        line = [sys.executable, "-m", "netc_runtime", "serve", str(models), "--port", "0", "--device", "cpu", *options]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env=environment)
         self.url = self._until(self._address)
         self.client = httpx.Client(base_url=self.url, timeout=30, headers=headers, verify=verify)
-        self.port = int(self.url.rpartition(":")[2])
-        if ready:
-            self._until(lambda: self.client.get("/v2/health/ready").status_code == 200 or None)
+        self._until(lambda: self.client.get("/v2/health/ready").status_code == 200 or None)
 
     def _address(self) -> str | None:
         if found := re.search(r'listening at (http[^\s"]+)["\n]', self.log.read_text()):

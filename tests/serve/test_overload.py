@@ -238,7 +238,7 @@ def test_what_a_body_inflates_to_counts_as_well(gated: Make) -> None:
             answer = await server.ask(content_encoding="gzip").body(squeezed).answer()
             assert told_to_come_again(answer, "R537")
             slow.task.cancel()
-            await slow.answer()  # cancelled
+            await slow.answer()  # cancelled, and the application has ended it in silence
             assert server.taken == 0
 
     run(claim())
@@ -259,7 +259,7 @@ def test_every_way_out_gives_the_bytes_back(gated: Make, end: str) -> None:
             else:
                 asked.body(b"{" * (2000 if end == "too large" else 1))
             answer = await asked.answer()
-            assert answer.status == {"too large": 413, "not JSON": 400, "not gzip": 400}.get(end, 503)  # to nobody
+            assert answer.status == {"too large": 413, "not JSON": 400, "not gzip": 400}.get(end, 0)
             assert server.taken == 0
             assert (await server.good()).status == 200
 

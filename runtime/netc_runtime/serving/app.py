@@ -11,6 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -79,10 +80,8 @@ class App:
             return
         found = _named(scope.get("raw_path", b""))
         if found is None:
-            try:
+            with suppress(asyncio.CancelledError):  # the client has gone, and nobody reads an answer
                 await self._others(scope, receive, send)
-            except asyncio.CancelledError:
-                await _refuse(send, _ending())
         elif scope["method"] != "POST":
             await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
         else:
@@ -95,12 +94,9 @@ class App:
         # Models load while the server listens: until they are there it is live, and not ready.
         self._loading = asyncio.create_task(self._load())
         await send({"type": "lifespan.startup.complete"})
-        try:
-            await receive()
-            self._loading.cancel()
-            await self.registry.drain()
-        except asyncio.CancelledError:
-            return  # a second signal: nothing is waited for
+        await receive()
+        self._loading.cancel()
+        await self.registry.drain()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _load(self) -> None:
@@ -144,8 +140,7 @@ class App:
                 )
                 parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
         except asyncio.CancelledError:
-            await _refuse(send, _ending())
-            return
+            return  # the client has gone, and nobody reads an answer
         except _BodyError as error:
             await _answer(send, error.status, _error(error.words), [JSON])
             return
@@ -399,11 +394,6 @@ async def _no_route(_: Request, error: Exception) -> Response:
     response = _fault_response(error.status_code, error.detail)
     response.headers.update(error.headers or {})
     return response
-
-
-def _ending() -> ServeFault:
-    """What is said where a request is ended: to nobody where the client has gone, else because the server goes now."""
-    return ServeFault("R531", "the server ends before this is answered", "ask another one", 1.0)
 
 
 async def _bug(_: Request, _error_that_is_logged: Exception) -> Response:

@@ -114,15 +114,11 @@ class Batcher:
         Raises: ServeFault, R535 when the worker has died, R531 when it drains, R536 when such a request never fits,
         R530 when it does not fit now.
         """
-        try:
-            if self.failed is not None:
-                raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
-            if self._draining:
-                raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
-            self.holdings.check(rows, size_bytes, self._busy_s())
-        except ServeFault as fault:
-            self.tally.failed(fault.code, 0)
-            raise
+        if self.failed is not None:
+            raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
+        if self._draining:
+            raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
+        self.holdings.check(rows, size_bytes, self._busy_s())
 
     async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
         """Wait for a request's answer; `timeout_s`, or else the limit, bounds how long it waits for its turn.
@@ -131,7 +127,11 @@ class Batcher:
 
         Raises: ServeFault R530 to R536.
         """
-        self.admit(request.rows, request.size_bytes)
+        try:
+            self.admit(request.rows, request.size_bytes)
+        except ServeFault as fault:
+            self.tally.failed(fault.code, 0)
+            raise
         pending = self._accept(request, self.limits.timeout_s if timeout_s is None else timeout_s)
         assert pending.future is not None
         try:
