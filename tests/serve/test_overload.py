@@ -114,6 +114,10 @@ def test_a_full_queue_says_when_to_come_again(gated: Make) -> None:
             first = server.ask().body(BODY)
             await at(server.started)
             assert told_to_come_again(await server.good(), "R530")
+            picture = await Asked(server.app, "/v2/models/tiny/images").answer()
+            assert told_to_come_again(picture, "R530")
+            (tally,) = [each.batcher.tally for each in server.registry.served()]
+            assert (tally.refused, tally.fail.count) == ({"R530": 2}, 2)
             server.runs.set()
             assert (await first.answer()).status == 200
             assert (await server.good()).status == 200

@@ -109,16 +109,16 @@ class Batcher:
         return self.holdings.left_s(self._busy_s())
 
     def admit(self, rows: int, size_bytes: int) -> None:
-        """Tell whether a request of this size would be taken now, before its body is read.
+        """See that a request of this size would be taken now, before its body is read; one that is not is counted.
 
         Raises: ServeFault, R535 when the worker has died, R531 when it drains, R536 when such a request never fits,
         R530 when it does not fit now.
         """
-        if self.failed is not None:
-            raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
-        if self._draining:
-            raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
-        self.holdings.check(rows, size_bytes, self._busy_s())
+        try:
+            self._check(rows, size_bytes)
+        except ServeFault as fault:
+            self.tally.failed(fault.code, 0)
+            raise
 
     async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
         """Wait for a request's answer; `timeout_s`, or else the limit, bounds how long it waits for its turn.
@@ -127,11 +127,7 @@ class Batcher:
 
         Raises: ServeFault R530 to R536.
         """
-        try:
-            self.admit(request.rows, request.size_bytes)
-        except ServeFault as fault:
-            self.tally.failed(fault.code, 0)
-            raise
+        self.admit(request.rows, request.size_bytes)
         pending = self._accept(request, self.limits.timeout_s if timeout_s is None else timeout_s)
         assert pending.future is not None
         try:
@@ -165,6 +161,13 @@ class Batcher:
         for pending in self._waiting.all():
             self._waiting.remove(pending)
             self._refuse(pending, ServeFault("R531", f"{self.name} closes", "come again, or ask another server", 1.0))
+
+    def _check(self, rows: int, size_bytes: int) -> None:
+        if self.failed is not None:
+            raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
+        if self._draining:
+            raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
+        self.holdings.check(rows, size_bytes, self._busy_s())
 
     def _accept(self, request: Request, timeout_s: float | None) -> Pending:
         now = self._clock()
