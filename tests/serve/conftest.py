@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +62,31 @@ def write_model(path: Path, seed: int = 0) -> None:
 
 
 class Served:
-    """A server's process, and a client of it."""
+    """A server's process, and a client of it.
+
+    `launch` is what Python is given to start the command with; unless `ready` it is not waited for that models are.
+    """
 
     def __init__(
-        self, models: Path, *options: str, headers: dict[str, str] | None = None, verify: Any = True, **variables: str
+        self,
+        models: Path,
+        *options: str,
+        headers: dict[str, str] | None = None,
+        verify: Any = True,
+        launch: Sequence[str] = ("-m", "netc_runtime"),
+        ready: bool = True,
+        **variables: str,
     ) -> None:
         self.models = models
         self.log = models.parent / "log.txt"
         environment = {**os.environ, "NETC_CACHE_DIR": "off", **variables}
-        line = [sys.executable, "-m", "netc_runtime", "serve", str(models), "--port", "0", "--device", "cpu", *options]
+        line = [sys.executable, *launch, "serve", str(models), "--port", "0", "--device", "cpu", *options]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env=environment)
         self.url = self._until(self._address)
         self.client = httpx.Client(base_url=self.url, timeout=30, headers=headers, verify=verify)
-        self._until(lambda: self.client.get("/v2/health/ready").status_code == 200 or None)
+        if ready:
+            self._until(lambda: self.client.get("/v2/health/ready").status_code == 200 or None)
 
     def _address(self) -> str | None:
         if found := re.search(r'listening at (http[^\s"]+)["\n]', self.log.read_text()):
