@@ -54,8 +54,7 @@ class Raw:
 
     def answer(self) -> Reply:
         """Read one answer, whose body's length is told. Raises: EOFError or ConnectionError where there is none."""
-        head, _, self._read = self._until(b"\r\n\r\n").partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
+        first, *lines = self.read_to(b"\r\n\r\n")[:-4].decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = int(headers["content-length"])
         while len(self._read) < length:
@@ -63,17 +62,19 @@ class Raw:
         body, self._read = self._read[:length], self._read[length:]
         return Reply(int(first.split(" ")[1]), headers, body)
 
+    def read_to(self, end: bytes) -> bytes:
+        """Read as far as `end`. Raises: EOFError or ConnectionError where it does not come."""
+        while end not in self._read:
+            self._more()
+        found, _, self._read = self._read.partition(end)
+        return found + end
+
     def rest(self) -> bytes:
         """Read all that comes until the other side ends the connection."""
         while part := self.socket.recv(1 << 16):
             self._read += part
         found, self._read = self._read, b""
         return found
-
-    def _until(self, end: bytes) -> bytes:
-        while end not in self._read:
-            self._more()
-        return self._read
 
     def _more(self) -> None:
         part = self.socket.recv(1 << 16)

@@ -11,7 +11,6 @@ import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -75,17 +74,17 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as ASGI calls an application."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        found = _named(scope.get("raw_path", b""))
-        if found is None:
-            with suppress(asyncio.CancelledError):  # the client has gone, and nobody reads an answer
+        try:
+            if scope["type"] == "lifespan":
+                await self._lifespan(receive, send)
+            elif (found := _named(scope.get("raw_path", b""))) is None:
                 await self._others(scope, receive, send)
-        elif scope["method"] != "POST":
-            await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
-        else:
-            await self._infer(scope, receive, send, *found)
+            elif scope["method"] != "POST":
+                await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
+            else:
+                await self._infer(scope, receive, send, *found)
+        except asyncio.CancelledError:
+            return  # the client has gone, or the server ends at once: nobody reads an answer
 
     # --- its life
 
@@ -139,8 +138,6 @@ class App:
                     [answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes]
                 )
                 parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
-        except asyncio.CancelledError:
-            return  # the client has gone, and nobody reads an answer
         except _BodyError as error:
             await _answer(send, error.status, _error(error.words), [JSON])
             return
