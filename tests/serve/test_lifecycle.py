@@ -537,6 +537,82 @@ def test_a_second_signal_ends_it_whatever_it_holds(tmp_path: Path, number: signa
     server.stop()
 
 
+class Caller(threading.Thread):
+    """A client that asks again and again, on connections that it keeps or on a new one each time, until it is refused.
+
+    `answers` are the statuses by when their requests were sent, `lost` the requests without an answer: whether each was
+    the first of its connection, and when that was opened.
+    """
+
+    def __init__(self, url: str, *, keeps: bool) -> None:
+        super().__init__()
+        self.answers: list[tuple[float, int]] = []
+        self.lost: list[tuple[bool, float]] = []
+        self.accepted = 0.0  # when the last connection was opened that had an answer
+        self._url, self._keeps = url, keeps
+
+    def run(self) -> None:
+        while True:
+            opened = time.monotonic()
+            try:
+                client = Raw(self._url)
+            except ConnectionRefusedError:
+                return
+            with client:
+                self._ask(client, opened)
+
+    def _ask(self, client: Raw, opened: float) -> None:
+        first = True
+        while not client.ended():
+            try:
+                client.send(asks(11))
+                sent = time.monotonic()
+                reply = client.answer()
+            except (EOFError, ConnectionError):
+                self.lost.append((first, opened))
+                return
+            self.answers.append((sent, reply.status))
+            self.accepted, first = opened, False
+            if not self._keeps or reply.headers.get("connection") == "close":
+                return
+
+
+def test_a_signal_drains_it_while_requests_come(tmp_path: Path, serving: Callable[..., Served]) -> None:
+    server = serving(made(tmp_path) / "models", "--drain-seconds", "1")
+    callers = [Caller(server.url, keeps=index < 6) for index in range(8)]
+    for caller in callers:
+        caller.start()
+    try:
+        until(lambda: all(len(caller.answers) >= 20 for caller in callers))
+        with Raw(server.url) as probe:
+            assert probe.send(request("/v2/health/ready")).answer().status == 200
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: probe.send(request("/v2/health/ready")).answer().status == 503)
+            seen = time.monotonic()
+            assert not any(caller.lost for caller in callers)
+            assert all(caller.is_alive() for caller in callers)  # none was refused
+            assert probe.send(request("/v2/health/live")).answer().status == 200
+            assert probe.send(request("/v2/models/table/ready")).answer().status == 503
+            # Whoever has not seen it yet is answered, on connections that are open and on new ones.
+            assert number(probe.send(asks(12)).answer()) == TABLE[12]
+            assert number(ask(server, asks(13))) == TABLE[13]
+        assert server.process.wait(20) == 0
+    finally:
+        server.stop()
+        for caller in callers:
+            caller.join(20)
+    assert not any(caller.is_alive() for caller in callers)
+    for caller in callers:
+        assert {status for _, status in caller.answers} == {200}
+        assert sum(sent > seen for sent, _ in caller.answers) >= 10
+    # A connection is opened by the kernel, and accepted a moment later by the server, in the order that they came: one
+    # that was opened before one that was accepted was accepted as well. What is then sent on it is answered.
+    accepted = max(caller.accepted for caller in callers)
+    lost = [each for caller in callers for each in caller.lost]
+    assert [each for each in lost if each[1] < accepted or not each[0]] == []
+    no_traceback(server)
+
+
 # --- versions that come and go
 
 

@@ -8,8 +8,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
-import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -295,42 +293,6 @@ def test_who_leaves_harms_nobody_and_is_no_error_of_ours(server: Served, path: s
 
 
 # --- its life
-
-
-def test_a_signal_drains_it_while_requests_come(tmp_path: Path, serving: Callable[..., Served]) -> None:
-    write_model(tmp_path / "models" / "tiny" / "1" / "model.onnx")
-    server = serving(tmp_path / "models", "--drain-seconds", "1")
-    wrong: list[str] = []
-    answered: list[int] = []
-    ended = threading.Event()
-
-    def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            while not ended.is_set():
-                try:
-                    response = client.post(INFER, json={"inputs": [entry(data=X.reshape(-1).tolist())]})
-                except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
-                    return  # the listener has closed, or an idle connection: nothing was accepted
-                (answered if response.status_code == 200 else wrong).append(response.status_code)  # pyright: ignore[reportArgumentType]
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while len(answered) < 50:
-        time.sleep(0.01)
-    server.process.terminate()
-    while as_json(server.client.get("/v2/health/ready")) == {"ready": True}:
-        time.sleep(0.01)
-    assert server.client.get("/v2/health/live").status_code == 200
-    count = len(answered)
-    while len(answered) < count + 20:  # not ready, and still there for those who have not seen it
-        time.sleep(0.01)
-    assert server.process.wait(60) == 0
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    server.stop()
 
 
 def test_a_new_version_is_served_without_a_failed_request(tmp_path: Path, serving: Callable[..., Served]) -> None:

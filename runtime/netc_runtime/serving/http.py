@@ -9,6 +9,7 @@ moment, since closing at once would reset the connection before the answer is re
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from uvicorn.server import ServerState
 from netc_runtime.serving.requests import ID, new_id
 
 LINGER_SECONDS = 2.0
+LAST_SECONDS = 0.1
 JOINED_BYTES = 1 << 16  # of a body that is copied behind its head
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -145,10 +147,11 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection under limits; `under` makes the class that uvicorn takes."""
 
     limits = Limits()
+    ending = False  # whether every answer is its connection's last
 
     @classmethod
     def under(cls, limits: Limits) -> type["Connection"]:
-        """The class of connections that have these limits."""
+        """The class of a server's connections, which have these limits."""
         return type(cls.__name__, (cls,), {"limits": limits})
 
     def __init__(
@@ -231,6 +234,8 @@ class Connection(HttpToolsProtocol):
                 self._stop(431, f"the head of the request is larger than {self.limits.head_bytes} bytes")
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+        if self.ending:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._number += 1
@@ -319,6 +324,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._draining = False
+        self._connections = cast(type[Connection], config.http)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -343,6 +349,18 @@ class Server(uvicorn.Server):
 
     def _stop_listening(self) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, answer what those that are open have sent, and wait until they have ended.
+
+        uvicorn ends a connection that looks idle at once, with the request that has come and was not yet read. Here
+        there is a moment for that, in which every answer says that it is the last.
+        """
+        self._connections.ending = True
+        for each in (*self.servers, *(sockets or [])):
+            each.close()
+        await asyncio.sleep(LAST_SECONDS)
+        await super().shutdown(sockets)
 
 
 def config(
