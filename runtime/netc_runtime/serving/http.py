@@ -291,6 +291,14 @@ class Connection(HttpToolsProtocol):
         status, words = self._answer or (400, "this is not a request of HTTP/1.1")
         self.refuse(status, words)
 
+    def end(self) -> None:
+        """End the connection now, and tell whoever still waits for an answer to ask again."""
+        cycle = self._current
+        if cycle is not None and not cycle.response_complete:
+            self.refuse(503, "the server ends", retry=1)
+        else:
+            self.transport.close()
+
     def refuse(self, status: int, words: str, *, retry: int | None = None) -> None:
         """Answer instead of the application, where it has not begun to, and end the connection."""
         if self.transport.is_closing():
@@ -361,6 +369,9 @@ class Server(uvicorn.Server):
             each.close()
         await asyncio.sleep(LAST_SECONDS)
         await super().shutdown(sockets)
+        if self.force_exit:
+            for connection in list(self.server_state.connections):
+                cast(Connection, connection).end()
 
 
 def config(

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import os
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +13,7 @@ import uvloop
 from uvicorn import Config
 
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
-from netc_runtime.serving import admission, http, layers, logs, tls
+from netc_runtime.serving import admission, http, layers, logs, tls, worker
 from netc_runtime.serving.app import App, AppLimits
 from netc_runtime.serving.bearer import reaches_others, token_of
 from netc_runtime.serving.metrics import Metrics
@@ -58,7 +60,13 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
             return layers.around(app, options, token, traced)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(options, config, around, listening, say))
+            code = runner.run(_serve(options, config, around, listening, say))
+    if worker.any_left():
+        # A run or a load that goes on in C++ aborts the process where the interpreter ends in the ordinary way.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 async def _serve(
