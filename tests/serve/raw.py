@@ -1,4 +1,4 @@
-"""A client that is only a socket: what it sends is sent as it is, and what comes back is read no further than it goes."""
+"""A client that is only a socket: what it sends is sent as it is, and what comes back is read answer by answer."""
 
 import json
 import socket

@@ -308,12 +308,16 @@ def test_a_new_version_is_served_without_a_failed_request(tmp_path: Path, servin
                 assert {each.result().status_code for each in asked} == {200}
             found = np.array(as_json(server.infer(X))["outputs"][0]["data"], np.float32).reshape(3, 3)
             assert np.array_equal(found, expected(server, 1))
+        before = as_json(server.infer(X))["outputs"]
         (tmp_path / "models" / "tiny" / "1" / "model.onnx").write_bytes(b"broken")
         response = server.client.post(path)
-        assert (response.status_code, "R106" in response.text) == (409, True) or "R1" in response.text
-        assert server.infer(X).status_code == 200  # the old one goes on
-        (line,) = as_json(server.client.post("/v2/repository/index"))
-        assert (line["state"], "R1" in line["reason"]) == ("READY", True)
+        why = "tiny/1/model.onnx is truncated: it has 6 bytes, expected 116 [R106]"
+        assert response.status_code == 400
+        assert as_json(response) == {"error": f"tiny 1 is not loaded: {why} [R543]; put a sound file there"}
+        assert as_json(server.infer(X))["outputs"] == before  # the old one goes on
+        assert as_json(server.client.post("/v2/repository/index")) == [
+            {"name": "tiny", "version": "1", "state": "READY", "reason": why}
+        ]
         assert server.client.post("/v2/repository/models/tiny/unload").status_code == 200
         assert server.infer(X).status_code == 404
     finally:
