@@ -1,6 +1,7 @@
 """What a server's process does when its load, its models or its operator ask too much of it, seen over raw sockets."""
 
 import gzip
+import os
 import select
 import shutil
 import signal
@@ -66,8 +67,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def write_table(path: Path, factor: float = 1.0) -> None:
-    """Write the model, whose answers are the table's lines times `factor`."""
+def write_table(path: Path, factor: float = 1.0, least_turns: float = 0) -> None:
+    """Write the model, whose answers are the table's lines times `factor`, after `least_turns` more turns."""
     sides = [helper.make_tensor_value_info("turn", TensorProto.INT64, [])]
     more = helper.make_tensor_value_info("more", TensorProto.BOOL, [])
     total = helper.make_tensor_value_info("total", TensorProto.FLOAT, [])
@@ -86,7 +87,8 @@ def write_table(path: Path, factor: float = 1.0) -> None:
         helper.make_node("Split", ["x"], ["line", "turns"], axis=1, num_outputs=2),
         helper.make_node("Cast", ["turns"], ["whole_turns"], to=TensorProto.INT64),
         helper.make_node("ReduceMax", ["whole_turns"], ["most_turns"], keepdims=0),
-        helper.make_node("Loop", ["most_turns", "", "zero"], ["turned"], body=body),
+        helper.make_node("Add", ["most_turns", "least_turns"], ["all_turns"]),
+        helper.make_node("Loop", ["all_turns", "", "zero"], ["turned"], body=body),
         helper.make_node("Mul", ["turned", "zero"], ["nothing"]),
         helper.make_node("Cast", ["line"], ["whole_line"], to=TensorProto.INT64),
         helper.make_node("Squeeze", ["whole_line", "axis"], ["index"]),
@@ -97,6 +99,7 @@ def write_table(path: Path, factor: float = 1.0) -> None:
         "zero": np.float32(0),
         "one": np.float32(1),
         "axis": np.array([1], np.int64),
+        "least_turns": np.int64(least_turns),
         "table": np.array(TABLE, np.float32)[:, None] * np.float32(factor),
     }
     graph = helper.make_graph(
@@ -188,7 +191,7 @@ def index(server: Served) -> dict[str, tuple[str, str]]:
     return {each["version"]: (each["state"], each["reason"]) for each in told}
 
 
-LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc")
+LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="what a process takes is read from /proc")
 
 
 def forget_peak(server: Served) -> None:
@@ -530,6 +533,25 @@ def test_a_signal_while_it_loads_ends_it_with_0(tmp_path: Path, number: signal.S
     server.stop()
 
 
+def processor_s(server: Served) -> float:
+    """How long the process has been at work, in seconds of a processor."""
+    fields = Path("/proc", str(server.process.pid), "stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@LINUX
+def test_a_signal_while_a_warm_up_runs_ends_it_with_0(tmp_path: Path, serving: Callable[..., Served]) -> None:
+    write_table(tmp_path / "models" / "table" / "1" / "model.onnx", least_turns=FOREVER)
+    server = serving(tmp_path / "models", "--drain-seconds", "1", ready=False)
+    until(lambda: index(server).get("1") == ("LOADING", ""))
+    began = processor_s(server)
+    until(lambda: processor_s(server) > began + 0.5)  # to load it takes less
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    no_traceback(server)
+    server.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_whatever_it_holds(tmp_path: Path, number: signal.Signals) -> None:
     server = Gated(made(tmp_path), "--drain-seconds", "60")
@@ -628,6 +650,7 @@ def test_a_signal_drains_it_while_requests_come(tmp_path: Path, serving: Callabl
 # --- versions that come and go
 
 
+@pytest.mark.slow
 def test_a_broken_new_version_leaves_the_old_one_and_the_index_says_why(tmp_path: Path) -> None:
     server = Gated(made(tmp_path), "--poll-seconds", "1", "--drain-seconds", "1")
     two = tmp_path / "models" / "table" / "2" / "model.onnx"
