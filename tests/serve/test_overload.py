@@ -5,7 +5,7 @@ import gzip
 import select
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -266,6 +266,30 @@ def test_every_way_out_gives_the_bytes_back(gated: Make, end: str) -> None:
             assert answer.status == {"too large": 413, "not JSON": 400, "not gzip": 400}.get(end, 0)
             assert server.taken == 0
             assert (await server.good()).status == 200
+
+    run(claim())
+
+
+class Stuck(Asked):
+    """A client that reads none of its answer."""
+
+    writes = False
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        self.writes = True
+        await asyncio.Event().wait()
+
+
+def test_a_client_that_leaves_while_its_answer_is_written_is_no_error(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated() as server:
+            await server.registry.start()
+            asked = Stuck(server.app)
+            asked.body(BODY)
+            await until(lambda: asked.writes)
+            asked.task.cancel()  # as the connection does
+            await asked.answer()  # a task that is still cancelled would be logged with its traceback
+            assert server.taken == 0
 
     run(claim())
 
