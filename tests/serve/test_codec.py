@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from netc_runtime.contract import DTYPES
 from netc_runtime.errors import ServeFault
 from netc_runtime.manifest import Input, Output
-from netc_runtime.oip import Wanted, read_request, write_response
+from netc_runtime.oip import Reader, Wanted, read_request, write_response
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.strict import parse
 
@@ -115,6 +115,14 @@ def test_bytes_are_not_copied() -> None:
     assert np.shares_memory(found, np.frombuffer(body, np.uint8))
 
 
+def test_a_body_that_can_be_written_is_not_through_its_tensors() -> None:
+    head = request(data=..., parameters={"binary_data_size": 16})
+    body = bytearray(head + bytes(16))
+    reader = Reader(INPUTS, OUTPUTS)
+    requests = [read_request(body, str(len(head)), INPUTS, OUTPUTS), *(reader.read(body, str(len(head))) for _ in "12")]
+    assert not any(found.feed["image"].flags.writeable for found in requests)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_json_has_no_word_for_is_asked_for_as_bytes(value: float) -> None:
     outputs = {"scores": np.array([[1.0, value]], np.float32)}
@@ -160,6 +168,7 @@ JSON: dict[str, tuple[bytes, str, str]] = {
     "side of a fraction": (request(shape=[1.0, 2, 2]), "R506", "1.0"),
     "side of a bool": (request(shape=[True, 2, 2]), "R506", "True"),
     "side of a string": (request(shape=["1", 2, 2]), "R506", "expected whole numbers"),
+    "side of a line's end": (request(shape=["\n\u2028", 2, 2]), "R506", r"holds '\n\u2028', expected"),
     "side beyond 2^63": (request(shape=[2**63, 2, 2]), "R506", "9223372036854775808"),
     "product overflow": (request(shape=[2**31 - 1, 2**31 - 1, 2**31 - 1]), "R506", "more elements than there can be"),
     "product overflow of no rows": (request(shape=[0, 2**31 - 1, 2**31 - 1], data=[]), "R506", "more elements than"),
@@ -168,6 +177,11 @@ JSON: dict[str, tuple[bytes, str, str]] = {
     "20,000 dims": (request(shape=[1] * 20_000), "R506", "20000 dimensions"),
     "count": (request(data=[1, 2, 3]), "R508", "3 numbers"),
     "ragged": (request(data=[[[1, 2], [3]]]), "R508", "1, 2 values along axis 2"),
+    "ragged in many ways": (
+        request(shape=[20, 2, 2], data=[[[1] * side, [1] * 2] for side in range(20)]),
+        "R508",
+        "data has 0, 1, 2, 3, 4, 5, 6, 7, ... values along axis 2",
+    ),
     "nested in another layout": (request(data=[[[1, 2, 3, 4]]]), "R508", "1 values along axis 1"),
     "nested too little": (request(data=[[1, 2], [3, 4]]), "R508", "2 rows"),
     "nested too deep": (request(data=[[[[1], [2]], [[3], [4]]]]), "R509", "an array"),

@@ -40,7 +40,7 @@ class Reader:
 
     def read(self, body: bytes | bytearray, header: str | None) -> InferRequest:
         """Read a request. Raises: as `read_request` does."""
-        view = memoryview(body)
+        view = memoryview(body).toreadonly()
         if header is None or not (header.isascii() and header.isdigit() and len(header) < 6):
             return read_request(view, header, self._inputs, self._outputs)
         size = int(header)

@@ -46,7 +46,7 @@ class InferRequest:
 
 
 def read_request(
-    body: bytes | memoryview, header: str | None, inputs: Sequence[Input], outputs: Sequence[Output]
+    body: bytes | bytearray | memoryview, header: str | None, inputs: Sequence[Input], outputs: Sequence[Output]
 ) -> InferRequest:
     """Read a request for a model with these inputs and outputs.
 
@@ -55,7 +55,7 @@ def read_request(
 
     Raises: ServeFault R501 to R510, R512.
     """
-    view = memoryview(body)
+    view = memoryview(body).toreadonly()
     text, rest = _split(view, header)
     top, switches = parse_noting(text)
     _known("the request", top, _TOP)
@@ -200,7 +200,7 @@ def _shape(at: str, given: Any, rank: int) -> tuple[int, ...]:
     for side in shape:
         if type(side) is not int or not 0 <= side <= LARGEST_SIDE:
             raise ServeFault(
-                "R506", f"{at}: its shape holds {str(side)[:40]}, expected whole numbers from 0", "send its sides"
+                "R506", f"{at}: its shape holds {repr(side)[:40]}, expected whole numbers from 0", "send its sides"
             )
     if len(shape) != rank:
         raise ServeFault(

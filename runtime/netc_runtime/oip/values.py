@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from netc_runtime.errors import ServeFault
 
+MOST_SAID = 8  # lengths of rows that a message lists
 _FIX = "send its numbers flat in row-major order, or nested as the shape is"
 
 
@@ -48,7 +49,7 @@ def _flattened(at: str, data: list[Any], shape: Sequence[int]) -> list[Any]:
             raise ServeFault("R508", f"{at}: data is not nested as its shape {list(shape)} is", _FIX)
         sizes = set(map(len, level))
         if sizes - {shape[axis + 1]}:
-            found = ", ".join(map(str, sorted(sizes)))
+            found = ", ".join(map(str, sorted(sizes)[:MOST_SAID])) + ", ..." * (len(sizes) > MOST_SAID)
             raise ServeFault(
                 "R508", f"{at}: data has {found} values along axis {axis + 1}, its shape is {list(shape)}", _FIX
             )
