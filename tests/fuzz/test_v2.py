@@ -20,7 +20,7 @@ from netc_runtime.manifest import Input, Output
 from netc_runtime.oip import Wanted, Writer
 from netc_runtime.oip.classes import Classes
 from netc_runtime.oip.datatypes import NAMES
-from tests.fuzz import v2_oracle, v2_requests
+from tests.fuzz import forms, v2_oracle, v2_requests
 from tests.fuzz.test_fuzz import SECONDS, quick
 from tests.fuzz.v2_claims import Body, claims, written
 from tests.fuzz.v2_requests import MODELS, Model
@@ -61,7 +61,7 @@ def outputs(chance: Random) -> Written:
     return chance.choice((None, None, "", 'a"\r\n\u2028é')), made, wanted
 
 
-@settings(quick, max_examples=1000)
+@settings(quick, max_examples=800)
 @given(chances)
 def test_a_changed_request_is_refused_or_read_as_the_plain_reader_reads_it(chance: Random) -> None:
     case = changed(chance)
@@ -75,6 +75,22 @@ def test_an_answer_is_read_back_by_the_plain_reader(chance: Random) -> None:
     case = outputs(chance)
     note(f"{case}")
     written(Writer("m", "1"), *case)
+
+
+@settings(quick, max_examples=500)
+@given(chances)
+def test_a_changed_form_is_refused_or_read_as_by_the_book(chance: Random) -> None:
+    content_type, body = forms.right(chance)
+    forms.claims(content_type, body)
+    body = forms.changed(body, chance)
+    note(f"{content_type!r} {body!r}")
+    forms.claims(content_type, body)
+
+
+def test_a_right_form_is_one_and_many_changed_ones_are() -> None:
+    cases = [(number, forms.right(Random(number))) for number in range(300)]
+    assert sum(forms.claims(*case) for _, case in cases) >= 150
+    assert sum(forms.claims(case[0], forms.changed(case[1], Random(number))) for number, case in cases) >= 50
 
 
 def test_a_right_request_is_one_and_many_changed_ones_are() -> None:

@@ -146,7 +146,7 @@ def _object(data: bytes) -> dict[str, Any]:
         raise Refused from None
     _need(type(found) is dict)
     depth = 0
-    for each in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
+    for each in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
         depth += (each in "{[") - (each in "}]")
         _need(depth <= DEEPEST)
     return found

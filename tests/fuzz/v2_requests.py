@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from netc_runtime.manifest import Input, Output
 from tests.fuzz.v2_oracle import TYPES
@@ -348,9 +348,8 @@ def _renumber(sent: Sent, chance: Random) -> None:
     while waiting:
         each: Any = waiting.pop()
         if type(each) is list and each:
-            inner: list[Any] = each
-            waiting += inner
-            places.append(inner)
+            places.append(cast("list[Any]", each))
+            waiting += places[-1]
     if places:
         place = chance.choice(places)
         place[chance.randrange(len(place))] = chance.choice((*NUMBERS, True, None, "1", []))
