@@ -12,6 +12,7 @@ import numpy.typing as npt
 from netc_runtime.errors import ServeFault
 from netc_runtime.oip import InferRequest, Reader, Wanted, Writer
 from netc_runtime.oip.datatypes import OF_NUMPY
+from netc_runtime.oip.strict import parse
 from tests.fuzz import v2_oracle
 from tests.fuzz.v2_oracle import Asked, Refused, Tensor
 from tests.fuzz.v2_requests import Model
@@ -30,11 +31,30 @@ def claims(model: Model, asked: Body, before: Body | None = None) -> bool:
         right = None
     if isinstance(found, Asked) or right is not None:
         assert found == right
+    _json(*asked)
     reader = _reader(model)
     others = [] if before is None else [(before, read(_reader(model), *before))]
     for body, expected in (*others, (asked, found), *others, (asked, found)):
         assert read(reader, *body) == expected, "what came before is seen"
     return right is not None
+
+
+def _json(body: bytes, header: str | None) -> None:
+    """The JSON alone, whatever it says, is what the plain reader makes of it: to the type and the last bit."""
+    try:
+        text, _ = v2_oracle.parts(body, header)
+    except Refused:
+        return
+    try:
+        right = v2_oracle.json_object(text)
+    except Refused:
+        right = None
+    try:
+        found = parse(text)
+    except ServeFault as fault:
+        well_formed(fault, {"R501", "R502", "R503"})
+        found = None
+    assert repr(found) == repr(right)
 
 
 def _reader(model: Model) -> Reader:

@@ -70,8 +70,8 @@ class Asked:
 
 def request(body: bytes, header: str | None, inputs: Sequence[Input], outputs: Sequence[Output]) -> Asked:
     """Read a request. Raises: Refused."""
-    text, rest = _parts(body, header)
-    top = _object(text)
+    text, rest = parts(body, header)
+    top = json_object(text)
     _need(set(top) <= {"id", "parameters", "inputs", "outputs"})
     parameters = _parameters(top, {"binary_data_output": bool, "timeout": int})
     timeout = parameters.get("timeout")
@@ -96,8 +96,8 @@ def request(body: bytes, header: str | None, inputs: Sequence[Input], outputs: S
 
 def answer(body: bytes, length: int | None) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
     """Read an answer: what stands beside its outputs, and these. Raises: Refused."""
-    text, rest = _parts(body, None if length is None else str(length))
-    top = _object(text)
+    text, rest = parts(body, None if length is None else str(length))
+    top = json_object(text)
     tensors: list[Tensor] = []
     at = 0
     for entry in _objects(top.pop("outputs", None)):
@@ -121,19 +121,17 @@ def answer(body: bytes, length: int | None) -> tuple[dict[str, Any], tuple[Tenso
     return top, tuple(tensors)
 
 
-def _need(claim: bool) -> None:
-    if not claim:
-        raise Refused
-
-
-def _parts(body: bytes, header: str | None) -> tuple[bytes, bytes]:
+def parts(body: bytes, header: str | None) -> tuple[bytes, bytes]:
+    """Part a body into its JSON and what follows. Raises: Refused."""
     if header is None:
         return body, b""
     _need(re.fullmatch("[0-9]{1,19}", header) is not None and int(header) <= len(body))
     return body[: int(header)], body[int(header) :]
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
+    """Read one object, each key once, every number finite. Raises: Refused."""
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         _need(len({name for name, _ in pairs}) == len(pairs))
         return dict(pairs)
@@ -150,6 +148,11 @@ def _object(data: bytes) -> dict[str, Any]:
         depth += (each in "{[") - (each in "}]")
         _need(depth <= DEEPEST)
     return found
+
+
+def _need(claim: bool) -> None:
+    if not claim:
+        raise Refused
 
 
 def _none(word: str) -> Any:

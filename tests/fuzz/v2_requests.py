@@ -306,6 +306,19 @@ def _reshape(sent: Sent, chance: Random) -> None:
     _set(*found, shape)
 
 
+def _empty(sent: Sent, chance: Random) -> None:
+    """A tensor of no elements, of great sides."""
+    found = _of(sent, chance, "data")
+    if found is None or (at := next((at for at, (name, _) in enumerate(found[0]) if name == "shape"), None)) is None:
+        return
+    shape = found[0][at][1]
+    if type(shape) is list and shape:
+        sides = [0, *(chance.choice((1, 2**16, 2**31 - 1, 2**31, 2**32)) for _ in cast("list[Any]", shape)[1:])]
+        chance.shuffle(sides)
+        _set(found[0], at, sides)
+        _set(*found, [])
+
+
 def _retype(sent: Sent, chance: Random) -> None:
     if (found := _of(sent, chance, "datatype")) is not None:
         _set(*found, chance.choice((*(name for name, _ in TYPES.values()), "BYTES", "FP33", "fp32", " FP32", None, 32)))
@@ -455,7 +468,7 @@ def _reorder(sent: Sent, chance: Random) -> None:
 
 
 WAYS: tuple[Callable[[Sent, Random], None], ...] = (
-    _drop, _double, _double_key, _rename, _add, _shuffle, _shuffle, _swap, _replace, _reshape, _reshape, _retype,
-    _relay, _relay, _renumber, _renumber, _lie, _recut, _recut, _reannounce, _announce, _loosen, _loosen, _surround,
-    _flip, _flip, _deepen, _reorder, _reorder,
+    _drop, _double, _double_key, _rename, _add, _shuffle, _shuffle, _swap, _replace, _reshape, _reshape, _empty,
+    _retype, _relay, _relay, _renumber, _renumber, _lie, _recut, _recut, _reannounce, _announce, _loosen, _loosen,
+    _surround, _flip, _flip, _deepen, _reorder, _reorder,
 )  # fmt: skip
