@@ -195,6 +195,12 @@ def test_a_form_without_a_boundary_is_refused(both: Served, kind: str, words: st
     assert words in as_json(response)["error"]
 
 
+def test_the_parser_of_forms_writes_no_lines_of_its_own_in_the_log(both: Served) -> None:
+    for body in (b"hello", part() + END + b"more"):
+        both.client.post(IMAGES, content=body, headers={"content-type": "multipart/form-data; boundary=B"})
+    assert " WARNING " not in both.log.read_text()
+
+
 def test_top_that_is_said_twice_is_refused(both: Served) -> None:
     response = send(both, picture(1), query="?top=1", top="1")
     assert (response.status_code, "R504" in response.text) == (400, True)

@@ -22,6 +22,8 @@ def begin(form: str, level: str) -> None:
     handler.setFormatter(Json() if form == "json" else Text())
     handler.addFilter(with_request_id)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # It warns of every form that is none, as often as anyone sends one; the answer says what is wrong.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def with_request_id(record: logging.LogRecord) -> bool:
