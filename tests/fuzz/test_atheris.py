@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.fuzz.atheris_check import dictionary
+from tests.fuzz.runs import SECONDS
 from tests.fuzz.targets import TARGETS
 from tests.processes import environment
-
-SECONDS = float(os.environ.get("NETC_FUZZ_SECONDS", "3600"))
 
 
 def test_the_dictionary_is_one_that_the_fuzzer_reads() -> None:

@@ -11,31 +11,23 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, seed, settings
-from hypothesis import strategies as st
+from hypothesis import given, note, seed, settings
 
 from netc.diagnostic import Source
 from netc.syntax.parse import decode
 from tests.fuzz import grammar
 from tests.fuzz.claims import claims
 from tests.fuzz.mutate import mutated
+from tests.fuzz.runs import SECONDS, chances, quick
 from tests.fuzz.seeds import seeds
 from tests.fuzz.through import OPSETS, through_onnx, through_torch
 
 pytestmark = pytest.mark.timeout(600)  # to make a failing text short takes longer than to find it
 
-SECONDS = float(os.environ.get("NETC_FUZZ_SECONDS", "3600"))
 MEMORY_BYTES = 4 << 30
 """What a long run may take beyond what the process has when it begins."""
 BATCH = 300
 """Examples; hypothesis keeps what it learnt within one."""
-
-# Without `explain`, whose tracing takes minutes where something fails.
-quick = settings(
-    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
-chances = st.randoms(use_true_random=False)
 
 
 def written(chance: Random) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, note, settings
-from hypothesis import strategies as st
 
 from netc_runtime.contract import DTYPES
 from netc_runtime.manifest import Input, Output
@@ -21,12 +20,9 @@ from netc_runtime.oip import Wanted, Writer
 from netc_runtime.oip.classes import Classes
 from netc_runtime.oip.datatypes import NAMES
 from tests.fuzz import forms, v2_oracle, v2_requests
-from tests.fuzz.test_fuzz import SECONDS, quick
+from tests.fuzz.runs import SECONDS, chances, quick
 from tests.fuzz.v2_claims import Body, claims, written
 from tests.fuzz.v2_requests import MODELS, Model
-
-chances = st.randoms(use_true_random=False)
-
 
 Written = tuple[str | None, dict[str, npt.NDArray[np.generic]], list[Wanted]]
 
