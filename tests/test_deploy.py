@@ -131,7 +131,7 @@ def test_the_health_check_tells_a_server_from_none(server: Served) -> None:
     rest = next(rest for name, rest in instructions("cpu") if name == "HEALTHCHECK")
     command: list[str] = json.loads(rest[rest.index("[") :])
     assert command[0] == "python"
-    for port, code in ((server.port, 0), (1, 1)):
+    for port, code in ((int(server.url.rpartition(":")[2]), 0), (1, 1)):
         asked = [sys.executable, *(each.replace(":8000", f":{port}") for each in command[1:])]
         assert subprocess.run(asked, capture_output=True, check=False).returncode == code
 
