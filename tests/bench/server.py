@@ -119,6 +119,7 @@ class Server:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **env},
+            cwd=tempfile.gettempdir(),  # LitServe leaves a file where it starts
             start_new_session=True,
         )
         self.cold_s = 0.0
