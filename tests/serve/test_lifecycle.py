@@ -508,6 +508,17 @@ def test_a_run_that_hangs_makes_it_not_live_and_a_second_signal_ends_it(
     no_traceback(server)
 
 
+def test_a_run_that_hangs_in_the_loop_ends_the_server_with_70(tmp_path: Path, serving: Callable[..., Served]) -> None:
+    server = serving(made(tmp_path) / "models", "--hung-after", "1")
+    with Raw(server.url) as client:
+        for _ in range(20):  # quick ones: what is expected to be as quick runs in the loop
+            assert client.send(asks(1)).answer().status == 200
+        client.send(asks(1, FOREVER))
+        assert server.process.wait(20) == 70  # it can say nothing itself, nor hear a signal
+    assert "does not end: the server ends" in server.log.read_text()
+    server.stop()
+
+
 def told_to_ask_again(client: Raw) -> None:
     reply = client.answer()
     assert (reply.status, reply.told) == (503, {"error": "the server ends"})

@@ -70,6 +70,7 @@ class Batcher:
         self.tally = tally or Tally()
         self.holdings = Holdings(name, self.limits)
         self.failed: BaseException | None = None
+        self.at_once_since: float | None = None  # when the run began that keeps the loop; other threads look
         self._run = run
         self._max_batch = max_batch
         self._died = died
@@ -97,6 +98,12 @@ class Batcher:
         if self.failed is not None:
             return False
         return self._busy_s() <= self.limits.hung_after_s
+
+    @property
+    def hangs_in_the_loop(self) -> bool:
+        """Whether a run that should have been short keeps the loop for longer than the limit. Any thread may ask."""
+        since = self.at_once_since
+        return since is not None and self._clock() - since > self.limits.hung_after_s
 
     @property
     def waiting(self) -> int:
@@ -209,7 +216,10 @@ class Batcher:
         if self._running:
             job = partial(execute, self.name, self._run, self._running, self._max_batch)
             if self.holdings.takes_s(sum([each.request.rows for each in self._running])) < self._at_once_s:
-                self._finish(job())
+                self.at_once_since = now
+                execution = job()
+                self.at_once_since = None
+                self._finish(execution)
             else:
                 self._worker.start(job)
 

@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -96,6 +98,7 @@ async def _serve(
         app.draining = True
 
     server = http.Server(config, drain_seconds=options.drain_seconds, on_drain=drain)
+    threading.Thread(target=_guard, args=(registry,), name="netc-guard", daemon=True).start()
     watching = [asyncio.create_task(_poll(registry, options.poll_seconds)), asyncio.create_task(_end(died, server))]
     host, port = listening.getsockname()[:2]
     address = f"{'https' if config.is_ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -120,6 +123,19 @@ async def _poll(registry: Registry, seconds: float) -> None:
             await registry.poll()
         except RuntimeFault as fault:
             _log.error("%s", fault)
+
+
+def _guard(registry: Registry) -> None:
+    """End the process where a run keeps the loop, which can then neither say so nor hear a signal."""
+    while True:
+        time.sleep(1)
+        try:
+            hanging = [served.name for served in registry.served() if served.batcher.hangs_in_the_loop]
+        except RuntimeError:
+            continue  # the loop has changed what is looked through, so it does not hang
+        if hanging:
+            _log.error("a run of %s does not end: the server ends", hanging[0])
+            os._exit(DIED)
 
 
 async def _end(died: asyncio.Event, server: http.Server) -> None:
