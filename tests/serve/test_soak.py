@@ -221,7 +221,7 @@ def test_a_long_time_of_mixed_clients_with_reloads(tmp_path: Path, root: Path, s
         ):
             await asyncio.sleep(SECONDS)
 
-    limits = ("--drain-seconds", "1", "--head-seconds", "2", "--body-seconds", "2", "--body-mib", "8")
+    limits = ("--drain-seconds", "1", "--head-seconds", "5", "--body-seconds", "5", "--body-mib", "8")
     with Soak(tmp_path, serving, root / "specs", *limits) as soak:
         asyncio.run(hour(soak))
         rss, threads, files = zip(*((one.rss_kib, one.threads, one.files) for one in soak.samples), strict=True)
