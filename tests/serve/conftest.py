@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from netc import api
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import KEY, Golden, ImageRecipe, Input, Manifest, Output, Parity
 
@@ -59,6 +60,14 @@ def write_model(path: Path, seed: int = 0) -> None:
     beside = path.with_name(f"{path.name}.new")
     beside.write_bytes(model.SerializeToString())
     beside.rename(path)
+
+
+def write_lenet5(models: Path, root: Path) -> Path:
+    """Write LeNet-5 with initial weights as a folder's model `lenet5`, version 1; give its file."""
+    path = models / "lenet5" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    api.build(root / "specs" / "lenet5.cnn", path, init=0, verify=False)
+    return path
 
 
 class Served:

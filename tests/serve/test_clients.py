@@ -16,8 +16,7 @@ import tritonclient.http.aio as aio_client
 from tritonclient.utils import InferenceServerException
 
 import netc_runtime
-from netc import api
-from tests.serve.conftest import Served, write_model
+from tests.serve.conftest import Served, write_lenet5, write_model
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -30,8 +29,7 @@ COMPRESSION = (None, "gzip", "deflate")
 def nets(tmp_path_factory: pytest.TempPathFactory, root: Path, serving: Callable[..., Served]) -> Generator[Served]:
     """LeNet-5 with initial weights, and the tiny model beside it."""
     models = tmp_path_factory.mktemp("clients") / "models"
-    (models / "lenet5" / "1").mkdir(parents=True)
-    api.build(root / "specs" / "lenet5.cnn", models / "lenet5" / "1" / "model.onnx", init=0, verify=False)
+    write_lenet5(models, root)
     write_model(models / "tiny" / "1" / "model.onnx")
     made = serving(models, "--threads", str(THREADS), "--drain-seconds", "1")
     yield made

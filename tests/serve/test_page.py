@@ -9,36 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from netc import api
-from tests.conftest import IN_CI
-from tests.picture.test_page import CHROMIUM, FLAGS
-from tests.serve.conftest import Served, as_json, write_model
+from tests.serve.conftest import Served, as_json, write_lenet5, write_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chromium")]
 TOKEN = "a-token-of-the-tests"
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        reason = f"no {CHROMIUM}: apt-get install chromium"
-        if IN_CI:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, root: Path, serving: Callable[..., Served]) -> Generator[Served]:
     """LeNet-5 with initial weights, and the tiny model beside it."""
     models = tmp_path_factory.mktemp("page") / "models"
-    (models / "lenet5" / "1").mkdir(parents=True)
-    api.build(root / "specs" / "lenet5.cnn", models / "lenet5" / "1" / "model.onnx", init=0, verify=False)
+    write_lenet5(models, root)
     write_model(models / "tiny" / "1" / "model.onnx")
     made = serving(models, "--drain-seconds", "1")
     yield made

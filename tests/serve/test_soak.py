@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 import netc_runtime
-from netc import api
-from tests.serve.conftest import Served, write_model
+from tests.serve.conftest import Served, write_lenet5, write_model
 from tests.serve.traffic import Traffic, Wire, by_bytes, by_gzip, by_json, request
 
 SECONDS = float(os.environ.get("NETC_SOAK_SECONDS", "3600"))
@@ -84,17 +83,14 @@ class Sample:
 class Soak:
     """The server, its models and what asks it."""
 
-    def __init__(self, folder: Path, serving: Callable[..., Served], specs: Path, *options: str) -> None:
+    def __init__(self, folder: Path, serving: Callable[..., Served], root: Path, *options: str) -> None:
         self.models = folder / "models"
         self.tiny = Changing(self.models / "tiny")
         self.crowded = Changing(self.models / "crowded")
         for each in (self.tiny, self.crowded):
             each.write()
-        lenet5 = self.models / "lenet5" / "1" / "model.onnx"
-        lenet5.parent.mkdir(parents=True)
-        api.build(specs / "lenet5.cnn", lenet5, init=0, verify=False)
-        self.lenet5 = lenet5
-        self.oracle = netc_runtime.load(lenet5, "cpu", threads=1, cache=False)
+        self.lenet5 = write_lenet5(self.models, root)
+        self.oracle = netc_runtime.load(self.lenet5, "cpu", threads=1, cache=False)
         self.server = serving(self.models, *options)
         self.port = int(self.server.url.rpartition(":")[2])
         self.pid = self.server.process.pid
@@ -192,7 +188,7 @@ def test_a_reload_every_second_for_a_minute_fails_no_request(
         async with soak.going(soak.every_second(lambda _: soak.reload(soak.tiny)), *good):
             await asyncio.sleep(60)
 
-    with Soak(tmp_path, serving, root / "specs", "--drain-seconds", "1") as soak:
+    with Soak(tmp_path, serving, root, "--drain-seconds", "1") as soak:
         asyncio.run(minute(soak))
         print(f"{soak.reloads} reloads, {soak.traffic.counts.total():,} answers")  # noqa: T201
         assert soak.reloads >= 50
@@ -222,7 +218,7 @@ def test_a_long_time_of_mixed_clients_with_reloads(tmp_path: Path, root: Path, s
             await asyncio.sleep(SECONDS)
 
     limits = ("--drain-seconds", "1", "--head-seconds", "5", "--body-seconds", "5", "--body-mib", "8")
-    with Soak(tmp_path, serving, root / "specs", *limits) as soak:
+    with Soak(tmp_path, serving, root, *limits) as soak:
         asyncio.run(hour(soak))
         rss, threads, files = zip(*((one.rss_kib, one.threads, one.files) for one in soak.samples), strict=True)
         for name, told in (("resident KiB", rss), ("threads", threads), ("open files", files)):
