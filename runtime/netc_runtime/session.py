@@ -297,13 +297,15 @@ class Model:
         return made
 
     def warm_up(self) -> tuple[Warmed, ...]:
-        """Run the batches whose first run is slow, twice each, and give what that took; `load(warm=True)` does it.
+        """Run the batches whose first run is slow, twice each, once; give what that took. `load(warm=True)` does it.
 
         On a GPU and in OpenVINO those are the powers of two up to `max_batch`, on the CPU it is one row. Where a size
         is not known nothing is run, and a note in the report says so.
 
         Raises: RequestFault R208.
         """
+        if self._warmed:
+            return self._warmed
         warmed: list[Warmed] = []
         for rows in self._runner.batches(self.max_batch if self._rows is not None else 1):
             made = zeros(self.inputs, self._sizes, rows)

@@ -20,12 +20,12 @@ from onnx import helper
 
 import netc_runtime
 from netc_runtime import Model
-from netc_runtime.errors import RequestFault, RuntimeFault, ServeFault
+from netc_runtime.errors import ModelFault, RequestFault, RuntimeFault, ServeFault
 from netc_runtime.golden import golden_input
 from netc_runtime.manifest import Golden, Input, Output
 from netc_runtime.serving import repository
 from netc_runtime.serving.admission import Limits
-from netc_runtime.serving.loading import open_version
+from netc_runtime.serving.loading import HeadStart, open_version
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository, name_of, version_of
 from netc_runtime.serving.served import Served
@@ -491,6 +491,94 @@ def test_a_version_that_is_removed_before_its_last_look_is_not_served(
         open_version(Repository(models), found, load)
     assert (caught.value.code, caught.value.status) == ("R546", 503)
     assert "No such file or directory" in caught.value.message
+
+
+class Loads:
+    """Loads files, and knows which."""
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+
+    def __call__(self, path: Path) -> Model:
+        self.paths.append(path)
+        return load(path)
+
+
+def test_what_was_opened_ahead_is_served_and_not_opened_again(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    for version in (1, 2):
+        put(plus(version), version)
+    put(plus(3), name="z")
+    loads = Loads()
+
+    async def main() -> None:
+        with HeadStart(Repository(models), loads) as ahead:
+            registry = await started(models, load=loads, ahead=ahead.take)
+            assert (await ask(registry, "1"), await ask(registry), await ask(registry, name="z")) == (1, 2, 3)
+            assert [str(path.parent.relative_to(models)) for path in loads.paths] == ["m/2", "m/1", "z/1"]
+            await registry.load("m")  # no file has changed
+            put(plus(4), 2)
+            await registry.load("m")
+            assert await ask(registry) == 4
+            await registry.drain()
+
+    run(main())
+
+
+def test_what_was_opened_ahead_of_a_file_that_has_changed_is_not_served(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+
+    async def main() -> None:
+        with HeadStart(Repository(models), load) as ahead:
+            put(plus(22))
+            registry = await started(models, ahead=ahead.take)
+            assert await ask(registry) == 22
+            await registry.drain()
+
+    run(main())
+
+
+def test_a_fault_of_what_was_opened_ahead_is_the_reason_and_keeps_no_memory(
+    models: Path, put: Put, plus: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(plus(1))
+    kept: list[weakref.ref[Model]] = []
+
+    def failing(model: Model) -> Any:
+        kept.append(weakref.ref(model))
+        raise ModelFault("R111", "it does not reproduce", "export again")
+
+    monkeypatch.setattr(Model, "check", failing)
+
+    async def main() -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            with HeadStart(Repository(models), load) as ahead:
+                registry = await started(models, ahead=ahead.take)
+            (entry,) = registry.index()
+            assert (entry.state, entry.reason) == ("UNAVAILABLE", "it does not reproduce [R111]")
+            await asyncio.sleep(0)  # what woke this task holds the fault until it waits again
+            assert [model() for model in kept] == [None]
+        finally:
+            gc.enable()
+        await registry.drain()
+
+    run(main())
+
+
+@pytest.mark.parametrize("there", ["nothing", "no file"])
+def test_where_nothing_can_be_opened_ahead_nothing_is(models: Path, there: str) -> None:
+    if there == "no file":
+        (models / "m" / "1").mkdir(parents=True)
+    loads = Loads()
+    with HeadStart(Repository(models), loads) as ahead:
+        for versions in Repository(models).scan().values():
+            assert ahead.take(versions[1]) is None
+    assert loads.paths == []
 
 
 def test_an_error_of_a_library_is_a_reason_without_its_words(

@@ -33,10 +33,10 @@ import time
 from pathlib import Path
 
 from netc_runtime.cli import main
-from netc_runtime.serving import served, server
+from netc_runtime.serving import loading, served
 from netc_runtime.session import Model
 
-gates, run, load = Path(sys.argv.pop(1)), Model.run, server.load
+gates, run, load = Path(sys.argv.pop(1)), Model.run, loading.load
 
 
 def wait(gate):
@@ -62,7 +62,7 @@ def gated_load(*arguments, **options):
 
 
 served.AT_ONCE_S = 0.0  # a gate in the event loop would stop the server
-Model.run, server.load = gated_run, gated_load
+Model.run, loading.load = gated_run, gated_load
 sys.exit(main(sys.argv[1:]))
 """
 

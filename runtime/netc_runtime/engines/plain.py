@@ -16,9 +16,11 @@ class PlainRunner:
         self._session = session
         self._names = list(names)
         self._cached = cached
+        self._has_run = False
 
     def run(self, feed: Tensors) -> Tensors:
         """As `Runner` says."""
+        self._has_run = True
         return dict(zip(self._names, engine.run(self._where, self._session, self._names, feed), strict=True))
 
     def placement(self) -> Placement:
@@ -29,4 +31,4 @@ class PlainRunner:
 
     def batches(self, most: int) -> tuple[int, ...]:
         """As `Runner` says: ONNX Runtime plans memory at the first run, whatever its rows."""
-        return (1,)
+        return () if self._has_run else (1,)

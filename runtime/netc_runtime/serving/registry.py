@@ -45,8 +45,8 @@ class _Slot:
 class Registry:
     """The models of a repository; everything here is called in one event loop, and loads go on beside it.
 
-    `load` opens a model's file. `latest` bounds how many versions of a model are kept, and `most` how many in all.
-    `died` is called when a worker has died.
+    `load` opens a model's file; `ahead` gives what was opened before there was a registry. `latest` bounds how many
+    versions of a model are kept, and `most` how many in all. `died` is called when a worker has died.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Registry:
         repository: Repository,
         load: Callable[[Path], Model],
         *,
+        ahead: Callable[[Found], Model | None] = lambda _: None,
         limits: Limits | None = None,
         latest: int | None = None,
         most: int = 64,
@@ -61,6 +62,7 @@ class Registry:
     ) -> None:
         self._repository = repository
         self._load_file = load
+        self._ahead = ahead
         self._limits = limits or Limits()
         self._latest = latest
         self._most = most
@@ -300,7 +302,7 @@ class Registry:
         slot.tried, slot.reason = found.stamp, slot.verdict
 
     async def _opened(self, name: str, version: int, found: Found, old: Served | None) -> Served:
-        model = await aside(lambda: open_version(self._repository, found, self._load_file))
+        model = await aside(lambda: self._ahead(found) or open_version(self._repository, found, self._load_file))
         tally = None if old is None else old.batcher.tally  # counters go on over a reload
         served = Served(name, version, model, self._limits, tally=tally, died=self._died)
         try:

@@ -9,22 +9,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 
 import uvloop
 from uvicorn import Config
 
 from netc_runtime.errors import EnvironmentFault, RuntimeFault
-from netc_runtime.serving import admission, http, layers, logs, tls, worker
+from netc_runtime.serving import admission, http, layers, logs, threads, tls
 from netc_runtime.serving.app import App, AppLimits
 from netc_runtime.serving.bearer import reaches_others, token_of
+from netc_runtime.serving.loading import HeadStart, opener
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.options import Options
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository
 from netc_runtime.serving.requests import Application
 from netc_runtime.serving.settings import Settings
-from netc_runtime.session import load
 
 MIB = 1 << 20
 DIED = 70
@@ -34,16 +33,15 @@ COLLECT = (50_000, 20, 20)
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> int:
+def serve(settings: Settings, ahead: HeadStart, say: Callable[[str], None]) -> int:
     """Serve until a signal comes, and give the exit code; `say` is told the address once the server listens.
 
     Raises: EnvironmentFault R406 where a package of --trace is missing, R408 where the address cannot be had, R410 or
-    R411 where the token or the certificate cannot; ServeFault R542 where there is no such folder.
+    R411 where the token or the certificate cannot.
     """
     options = settings.options
     logs.begin(options.log_format, options.log_level)
-    # What is not there, or not right, is told before a port is taken.
-    Repository(options.model).scan()
+    # What is not right is told before a port is taken.
     token = token_of(options)
     secure = tls.context(options.tls_cert, options.tls_key)
     gc.set_threshold(*COLLECT)
@@ -62,8 +60,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
             return layers.around(app, options, token, traced)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_serve(options, config, around, listening, say))
-    if worker.any_left():
+            code = runner.run(_serve(options, ahead, config, around, listening, say))
+    if threads.any_left():
         # A run or a load that goes on in C++ aborts the process where the interpreter ends in the ordinary way.
         logging.shutdown()
         sys.stdout.flush()
@@ -72,20 +70,19 @@ def serve(settings: Settings, say: Callable[[str], None]) -> int:
 
 
 async def _serve(
-    options: Options, config: Config, around: layers.Layer, listening: socket.socket, say: Callable[[str], None]
+    options: Options,
+    ahead: HeadStart,
+    config: Config,
+    around: layers.Layer,
+    listening: socket.socket,
+    say: Callable[[str], None],
 ) -> int:
     died = asyncio.Event()
     metrics = Metrics()
     registry = Registry(
         Repository(options.model),
-        partial(
-            load,
-            device=options.device,
-            max_batch=options.batch,
-            threads=options.threads,
-            cache=options.cache,
-            spin=False,  # the event loop needs the processors that spinning threads would keep
-        ),
+        opener(options),
+        ahead=ahead.take,
         limits=admission.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
         latest=options.versions,
         died=died.set,

@@ -1,11 +1,11 @@
 """Threads beside an event loop: one that runs what it is handed, job after job, and one for a single job."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar
-from weakref import WeakSet
+
+from netc_runtime.serving import threads
 
 Result = TypeVar("Result")
 Other = TypeVar("Other")
@@ -25,9 +25,7 @@ class Worker(Generic[Result]):
         self._died = died
         self._jobs: SimpleQueue[tuple[Job, Callable[[Any], None]] | None] = SimpleQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        _threads.add(self._thread)
-        self._thread.start()
+        self._thread = threads.start(self._work, name)
 
     def start(self, job: Callable[[], Result]) -> None:
         """Hand the thread a job; `done` is called with its result, in the event loop."""
@@ -89,14 +87,6 @@ class Worker(Generic[Result]):
         except RuntimeError:
             # The loop has closed: nobody is left to hear it.
             assert self._loop.is_closed()
-
-
-def any_left() -> bool:
-    """Whether a job may still be going on."""
-    return any(thread.is_alive() for thread in list(_threads))
-
-
-_threads: WeakSet[threading.Thread] = WeakSet()
 
 
 async def aside(job: Callable[[], Result]) -> Result:
