@@ -271,6 +271,36 @@ def test_a_deadline_in_the_queue_is_504_while_the_worker_is_still_busy_and_is_ne
     run(main())
 
 
+@pytest.mark.parametrize(("passed", "run_in_time"), [(3.0, [2, 3, 4]), (5.0, [3, 4]), (11.0, [])])
+def test_a_request_may_ask_for_less_time_than_the_limit_and_not_for_more(
+    passed: float, run_in_time: list[float]
+) -> None:
+    async def main() -> None:
+        gate = Gate()
+        now = [0.0]
+        batcher = Batcher("m", gate, 1, Limits(timeout_s=10.0), clock=lambda: now[0])
+        first = submit(batcher, request(1))
+        await gate.entered()
+        waiting = {
+            2: submit(batcher, request(2), timeout_s=4.0),
+            3: submit(batcher, request(3), timeout_s=1000.0),
+            4: submit(batcher, request(4)),
+        }
+        await settle()
+        now[0] = passed  # the loop's own clock has hardly moved
+        gate.open()
+        await asyncio.gather(*first)
+        for number, (task,) in waiting.items():
+            if number in run_in_time:
+                await task
+            else:
+                assert (await fault(task)).code == "R532"
+        assert gate.batches == [[1], *([number] for number in run_in_time)]
+        await batcher.drain()
+
+    run(main())
+
+
 def test_a_deadline_that_passed_before_its_timer_went_off_is_not_executed_either() -> None:
     async def main() -> None:
         gate = Gate()

@@ -128,14 +128,15 @@ class Batcher:
             raise
 
     async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
-        """Wait for a request's answer; `timeout_s`, or else the limit, bounds how long it waits for its turn.
+        """Wait for a request's answer; the limit, and `timeout_s` where it is less, bounds how long it waits to run.
 
         When the caller is cancelled the request is dropped, and if it has not begun it never will.
 
         Raises: ServeFault R530 to R536.
         """
         self.admit(request.rows, request.size_bytes)
-        pending = self._accept(request, self.limits.timeout_s if timeout_s is None else timeout_s)
+        bounds = [seconds for seconds in (timeout_s, self.limits.timeout_s) if seconds is not None]
+        pending = self._accept(request, min(bounds, default=None))
         assert pending.future is not None
         try:
             return await pending.future
