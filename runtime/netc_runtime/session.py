@@ -296,11 +296,12 @@ class Model:
             raise EnvironmentFault("R404", f"{self.name}: {made}", "say what it is: sizes={...}")
         return made
 
-    def warm_up(self) -> tuple[Warmed, ...]:
-        """Run the batches whose first run is slow, twice each, once; give what that took. `load(warm=True)` does it.
+    def warm_up(self, *, once: bool = False) -> tuple[Warmed, ...]:
+        """Run the batches whose first run is slow, and give what that took; `load(warm=True)` does it.
 
-        On a GPU and in OpenVINO those are the powers of two up to `max_batch`, on the CPU it is one row. Where a size
-        is not known nothing is run, and a note in the report says so.
+        Each runs twice, to tell the first run from the others, or `once`; what was warmed up is not so again. On a GPU
+        and in OpenVINO those are the powers of two up to `max_batch`, on the CPU it is one row, unless one has run.
+        Where a size is not known nothing is run, and a note in the report says so.
 
         Raises: RequestFault R208.
         """
@@ -312,7 +313,7 @@ class Model:
             if isinstance(made, str):
                 self.add_notes([f"no warm-up: {made}"])
                 break
-            warmed.append(warm(rows, partial(self._run, made)))
+            warmed.append(warm(rows, partial(self._run, made), once=once))
         self._warmed = tuple(warmed)
         return self._warmed
 

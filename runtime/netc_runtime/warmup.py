@@ -13,11 +13,11 @@ from netc_runtime.manifest import Input, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Warmed:
-    """A batch that was run: its rows, and the seconds that its first and its second run took."""
+    """A batch that was run: its rows, and the seconds that its first run took and its second, where there was one."""
 
     rows: int
     first_seconds: float
-    second_seconds: float
+    second_seconds: float | None
 
 
 def known_sizes(inputs: Sequence[Input], manifest: Manifest | None, given: Mapping[str, int]) -> dict[str, int]:
@@ -50,11 +50,12 @@ def zeros(inputs: Sequence[Input], sizes: Mapping[str, int], rows: int) -> Tenso
     }
 
 
-def warm(rows: int, run: Callable[[], object]) -> Warmed:
-    """Run twice, and give what that took. Raises: RequestFault R208 when the engine gives up."""
-    taken: list[float] = []
-    for _ in range(2):
+def warm(rows: int, run: Callable[[], object], *, once: bool = False) -> Warmed:
+    """Run twice, or once, and give what that took. Raises: RequestFault R208 when the engine gives up."""
+
+    def taken() -> float:
         start = time.perf_counter()
         run()
-        taken.append(time.perf_counter() - start)
-    return Warmed(rows, *taken)
+        return time.perf_counter() - start
+
+    return Warmed(rows, taken(), None if once else taken())

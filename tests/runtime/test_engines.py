@@ -404,6 +404,7 @@ def test_on_the_cpu_one_row_is_warm_enough(digits: Path) -> None:
     model = netc_runtime.load(digits, "cpu", warm=True)
     (warmed,) = model.report().warm_up
     assert warmed.rows == 1
+    assert warmed.second_seconds is not None
     assert min(warmed.first_seconds, warmed.second_seconds) > 0
 
 

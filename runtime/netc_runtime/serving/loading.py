@@ -71,7 +71,7 @@ class HeadStart:
         try:
             model = open_version(repository, found, load)
             if model.report().device == "cpu":  # a GPU keeps what it prepares for the thread that it ran in
-                model.warm_up()
+                model.warm_up(once=True)
             self._outcome = model
         except BaseException as error:  # it is raised where the model is taken
             self._outcome = error
