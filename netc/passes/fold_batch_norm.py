@@ -96,5 +96,7 @@ def _moved(bias: Maker, line: Line) -> Array:
 
 
 def _spread(shift: Floats, sides: list[int]) -> Array:
+    if not sides:  # as nearly always: to broadcast takes longer than to fold
+        return shift.astype(np.float32)
     ones = (-1, *[1] * len(sides))
     return np.broadcast_to(shift.reshape(ones), (len(shift), *sides)).astype(np.float32)

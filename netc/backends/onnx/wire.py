@@ -14,6 +14,7 @@ from netc.op import Attribute
 TYPES = {"f32": 1, "u8": 2, "i8": 3, "i32": 6, "i64": 7, "bool": 9, "f16": 10, "f64": 11, "bf16": 16}
 """TensorProto.DataType, by netc's words."""
 _SINGLES = [bytes([value]) for value in range(128)]  # nearly all numbers are tags and lengths of one byte
+_HEADS = [_SINGLES[field << 3 | 2] + size for field in range(16) for size in _SINGLES]
 _FLOAT, _INT, _STRING, _FLOATS, _INTS = 1, 2, 3, 6, 7  # AttributeProto.AttributeType
 
 
@@ -42,6 +43,8 @@ def single(field: int, value: float) -> bytes:
 
 def head(field: int, size: int) -> bytes:
     """All of a field of so many bytes but these."""
+    if size < 128 and field < 16:
+        return _HEADS[field << 7 | size]
     return varint(field << 3 | 2) + varint(size)
 
 
