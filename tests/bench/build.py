@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,14 +27,12 @@ from typing import Any
 
 from netc import api
 from netc.atomic import replacing
-from tests.bench.pairs import Ratio, alternate, ratio
+from tests.bench.pairs import ENVIRONMENT, Ratio, alternate, ratio
 from tests.bench.tables import Table, told, write
 
 # pyright: reportUnknownMemberType=false
 
 ROOT = Path(__file__).parent.parent.parent
-# Compiled bytecode for all: some machines are set not to write it.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 MIB = 2**20
 
 

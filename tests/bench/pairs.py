@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 FEWEST = 5
 """Rounds whose median and quartiles are worth printing."""
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of processes that are timed: each may keep its compiled bytecode; some machines are set not to write it."""
 
 
 class Ratio(NamedTuple):

@@ -37,7 +37,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from netc import api
-from tests.bench.pairs import Ratio, alternate, ratio
+from tests.bench.pairs import ENVIRONMENT, Ratio, alternate, ratio
 from tests.bench.tables import Table, told, write
 
 ROOT = Path(__file__).parent.parent.parent
@@ -47,8 +47,6 @@ REQUIRED = {
     "MLServer": ["mlserver==1.7.1", "onnxruntime==1.31.1"],
     "Triton": ["nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime==1.31.1"],  # carries Triton 2.51
 }
-# Compiled bytecode for all: some machines are set not to write it.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 OURS, BARE = "netc-runtime", "bare loop"
 BOTH, ONE, OTHER = "0,1", "0", "1"
 START_S, SMALL_S, LARGE_S = 90, 1.0, 3.0

@@ -561,7 +561,10 @@ def test_a_fault_of_what_was_opened_ahead_is_the_reason_and_keeps_no_memory(
                 registry = await started(models, ahead=ahead.take)
             (entry,) = registry.index()
             assert (entry.state, entry.reason) == ("UNAVAILABLE", "it does not reproduce [R111]")
-            await asyncio.sleep(0)  # what woke this task holds the fault until it waits again
+            for _ in range(500):  # what woke this task, and the thread that told it, hold the fault for a moment
+                await asyncio.sleep(0.01)
+                if kept[0]() is None:
+                    break
             assert [model() for model in kept] == [None]
         finally:
             gc.enable()

@@ -135,8 +135,10 @@ class Batcher:
         Raises: ServeFault R530 to R536.
         """
         self.admit(request.rows, request.size_bytes)
-        bounds = [seconds for seconds in (timeout_s, self.limits.timeout_s) if seconds is not None]
-        pending = self._accept(request, min(bounds, default=None))
+        limit = self.limits.timeout_s
+        if timeout_s is not None and (limit is None or timeout_s < limit):
+            limit = timeout_s
+        pending = self._accept(request, limit)
         assert pending.future is not None
         try:
             return await pending.future

@@ -37,12 +37,12 @@ class HeadStart:
     """
 
     def __init__(self, repository: Repository, load: Callable[[Path], Model]) -> None:
+        self.repository, self.load = repository, load
         self._found = _first(repository.scan())
         self._outcome: Model | BaseException | None = None
         self._thread: threading.Thread | None = None
         if self._found is not None:
-            work = partial(self._open, repository, self._found, load)
-            self._thread = threads.start(work, "netc-head-start")
+            self._thread = threads.start(partial(self._open, self._found), "netc-head-start")
 
     def __enter__(self) -> "HeadStart":
         return self
@@ -67,9 +67,9 @@ class HeadStart:
         finally:
             del outcome  # an error keeps this frame, which would keep the error, and a whole model with it
 
-    def _open(self, repository: Repository, found: Found, load: Callable[[Path], Model]) -> None:
+    def _open(self, found: Found) -> None:
         try:
-            model = open_version(repository, found, load)
+            model = open_version(self.repository, found, self.load)
             if model.report().device == "cpu":  # a GPU keeps what it prepares for the thread that it ran in
                 model.warm_up(once=True)
             self._outcome = model

@@ -17,11 +17,10 @@ from netc_runtime.errors import EnvironmentFault, RuntimeFault
 from netc_runtime.serving import admission, http, layers, logs, threads, tls
 from netc_runtime.serving.app import App, AppLimits
 from netc_runtime.serving.bearer import reaches_others, token_of
-from netc_runtime.serving.loading import HeadStart, opener
+from netc_runtime.serving.loading import HeadStart
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.options import Options
 from netc_runtime.serving.registry import Registry
-from netc_runtime.serving.repository import Repository
 from netc_runtime.serving.requests import Application
 from netc_runtime.serving.settings import Settings
 
@@ -80,8 +79,8 @@ async def _serve(
     died = asyncio.Event()
     metrics = Metrics()
     registry = Registry(
-        Repository(options.model),
-        opener(options),
+        ahead.repository,
+        ahead.load,
         ahead=ahead.take,
         limits=admission.Limits(options.queue_rows, options.queue_mib * MIB, options.timeout, options.hung_after),
         latest=options.versions,
