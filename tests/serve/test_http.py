@@ -18,7 +18,7 @@ GOOD = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"
 
 
 async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-    """Give the body back; `/refuse` answers before it reads, `/hold` when it is told to."""
+    """Give the body back; `/refuse` answers before it reads, `/hold` when it is told to, `/fail` does not."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -35,7 +35,9 @@ async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[
     if scope["path"] == "/hold":
         scope["app_state"].held.set()
         await asyncio.to_thread(scope["app_state"].go.wait)
-    headers = [(b"content-length", str(len(body)).encode())]
+    if scope["path"] == "/fail":
+        raise ValueError("as asked")
+    headers = [] if scope["path"] == "/endless" else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": bytes(body)})
 
@@ -139,6 +141,13 @@ CASES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "a long header": (431, (BIG + b"x: " + b"a" * (1 << 20) + b"\r\n\r\n",)),
     "many headers": (431, (BIG + b"x: y\r\n" * 200 + b"\r\n",)),
     "headers without end": (431, (BIG, *[b"x: " + b"a" * 1000 + b"\r\n"] * 50)),
+    "a trailer without end": (431, (BIG + b"transfer-encoding: chunked\r\n\r\n0\r\n", *[b"x: y\r\n" * 1000] * 100)),
+    "a long trailer": (431, (BIG + b"transfer-encoding: chunked\r\n\r\n0\r\nx: ", *[b"a" * 10_000] * 100)),
+    "chunks with long words": (431, (BIG + b"transfer-encoding: chunked\r\n\r\n5;x=", *[b"a" * 10_000] * 100)),
+    "CONNECT": (400, (b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",)),
+    "no address": (400, (b"GET http:// HTTP/1.1\r\nhost: a\r\n\r\n",)),
+    "an application that fails": (500, (GOOD.replace(b"/echo", b"/fail"),)),
+    "an answer without a length": (500, (GOOD.replace(b"/echo", b"/endless"),)),
     "a slow head": (408, (BIG,)),
     "a slow body": (408, (BIG + b"content-length: 5\r\n\r\n", b"hi")),
     "a slow chunk": (408, (BIG + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nhi\r\n")),
@@ -176,6 +185,40 @@ def test_a_body_in_many_chunks_is_one_body(running: Running) -> None:
     with running.connect() as client:
         client.sendall(BIG + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 70_000 + b"0\r\n\r\n")
         assert answer(client).endswith(b"\r\n\r\n" + b"a" * 70_000)
+
+
+def test_a_trailer_is_left_out(running: Running) -> None:
+    with running.connect() as client:
+        client.sendall(BIG + b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-request-id: b\r\n\r\n")
+        assert answer(client).endswith(b"\r\n\r\nhi")
+        client.sendall(GOOD)
+        assert answer(client).endswith(b"\r\n\r\nhi")
+
+
+def test_requests_that_came_whole_are_answered_before_one_that_is_refused(running: Running) -> None:
+    found = running.ask(GOOD * 3 + b"what?\r\n\r\n")
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"200", b"400"]
+    found = running.ask(GOOD * 2 + BIG + b"content-length: 5\r\n\r\nhi")
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"408"]
+
+
+def test_a_request_that_asks_for_another_protocol_is_answered_in_this_one(running: Running) -> None:
+    asked = GOOD.replace(b"host: a", b"host: a\r\nconnection: upgrade\r\nupgrade: h2c")
+    with running.connect() as client:
+        client.sendall(asked * 2 + GOOD)
+        for _ in range(3):
+            assert answer(client).endswith(b"\r\n\r\nhi")
+
+
+def test_a_connection_in_use_is_not_idle(running: Running) -> None:
+    with running.connect() as client:
+        for _ in range(4):
+            client.sendall(GOOD)
+            assert answer(client).endswith(b"hi")
+            time.sleep(0.6 * LIMITS.idle_seconds)
+        began = time.monotonic()
+        assert rest(client) == b""
+        assert time.monotonic() - began < LIMITS.idle_seconds
 
 
 def test_an_idle_connection_is_ended(running: Running) -> None:

@@ -20,7 +20,6 @@ class _Tensor(NamedTuple):
     dtype: npt.DTypeLike
     shape: tuple[int, ...]
     start: int
-    stop: int
 
 
 class _Known(NamedTuple):
@@ -48,10 +47,7 @@ class Reader:
         known = self._heads.get(head)
         if known is not None and len(view) == size + known.size_bytes:
             asked = known.request
-            feed = {
-                name: np.frombuffer(view[size + start : size + stop], dtype).reshape(shape)
-                for name, dtype, shape, start, stop in known.tensors
-            }
+            feed = {name: np.ndarray(shape, dtype, view, size + start) for name, dtype, shape, start in known.tensors}
             return InferRequest(feed, asked.wanted, asked.id, asked.timeout_us)
         asked = read_request(view, header, self._inputs, self._outputs)
         if size <= LONGEST_HEAD:
@@ -64,7 +60,7 @@ class Reader:
         for name, array in asked.feed.items():
             if array.dtype == np.bool_:
                 return  # its bytes are to be looked at, each time
-            tensors.append(_Tensor(name, array.dtype, array.shape, at, at + array.nbytes))
+            tensors.append(_Tensor(name, array.dtype, array.shape, at))
             at += array.nbytes
         if at != size_bytes:
             return  # some are numbers in the head itself

@@ -29,6 +29,11 @@ class Holdings:
         self._limits = limits
         self._row_s: float | None = None
 
+    def fit(self, rows: int, size_bytes: int) -> bool:
+        """Say whether a request fits beside what is held."""
+        limits = self._limits
+        return self.rows + (rows or 1) <= limits.rows and self.size_bytes + size_bytes <= limits.size_bytes
+
     def check(self, rows: int, size_bytes: int, spent_s: float) -> None:
         """See that a request fits beside what is held, of whose time so many seconds have passed.
 

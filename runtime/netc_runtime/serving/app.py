@@ -43,6 +43,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
 JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
+BUG = "sorry, this is our bug; the server's log says more"
 HEADER = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
 _log = logging.getLogger(__name__)
@@ -72,17 +73,23 @@ class App:
             routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route, Exception: _bug})
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request, as ASGI calls an application."""
+        # No coroutine of its own: it is in the way of every request.
+        if scope["type"] == "http" and scope["method"] == "POST":
+            found = _named(scope["raw_path"])
+            if found is not None:
+                return self._infer(scope, receive, send, *found)
+        return self._other(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] == "lifespan":
                 await self._lifespan(receive, send)
-            elif (found := _named(scope.get("raw_path", b""))) is None:
-                await self._others(scope, receive, send)
-            elif scope["method"] != "POST":
+            elif _named(scope["raw_path"]) is not None:
                 await _answer(send, 405, _error("infer takes POST"), [JSON, (b"allow", b"POST")])
             else:
-                await self._infer(scope, receive, send, *found)
+                await self._others(scope, receive, send)
         except asyncio.CancelledError:
             return  # the client has gone, or the server ends at once: nobody reads an answer
 
@@ -116,15 +123,16 @@ class App:
     # --- inference
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str | None) -> None:
+        status, headers = 200, [JSON]
         try:
             with self.registry.held(name, version) as served, self._metrics.timed(served):
                 scope[MODEL] = (name, str(served.version))
-                headers = dict(scope["headers"])
-                size = _length(headers)
+                given = dict(scope["headers"])
+                size = _length(given)
                 served.batcher.admit(1, min(size or 0, self._limits.body_bytes))
                 with self._room.part() as part:
-                    body = await _body(receive, headers, size, self._limits.body_bytes, part)
-                    header = _header(scope["headers"])
+                    body = await _body(receive, given, size, self._limits.body_bytes, part)
+                    header = _header(given, scope["headers"])
                     # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
                     if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
                         asked = served.reader.read(body, header)
@@ -138,19 +146,22 @@ class App:
                     [answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes]
                 )
                 parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
+            told = b"".join(parts)
+            if length is not None:
+                headers = [OCTETS, (HEADER, str(length).encode())]
+        except asyncio.CancelledError:
+            return  # nobody reads an answer
         except _BodyError as error:
-            await _answer(send, error.status, _error(error.words), [JSON])
-            return
+            status, told = error.status, _error(error.words)
         except RuntimeFault as fault:
-            await _refuse(send, fault)
-            return
+            status, told, headers = status_of(fault), _error(str(fault)), [JSON, *_retry(fault)]
         except Exception:
             _log.exception("a request to %s failed", name)
-            await _answer(send, 500, _error("sorry, this is our bug; the server's log says more"), [JSON])
+            status, told = 500, _error(BUG)
+        try:
+            await _answer(send, status, told, headers)
+        except asyncio.CancelledError:
             return
-        kind = JSON if length is None else OCTETS
-        more = [] if length is None else [(HEADER, str(length).encode())]
-        await _answer(send, 200, b"".join(parts), [kind, *more])
 
     async def _images(self, request: Request) -> Response:
         name, version = request.path_params["model"], request.path_params.get("version")
@@ -285,11 +296,13 @@ def _length(headers: dict[bytes, bytes]) -> int | None:
     return None if text is None else int(text)  # the parser has seen that it is digits
 
 
-def _header(headers: Headers) -> str | None:
-    found = [value for name, value in headers if name == HEADER]
-    if len(found) > 1:
+def _header(headers: dict[bytes, bytes], all_of_them: Headers) -> str | None:
+    found = headers.get(HEADER)
+    if found is None:
+        return None
+    if len(headers) < len(all_of_them) and sum(name == HEADER for name, _ in all_of_them) > 1:
         raise ServeFault("R507", "Inference-Header-Content-Length stands twice", "send it once")
-    return found[0].decode("latin-1") if found else None
+    return found.decode("latin-1")
 
 
 async def _body(
@@ -354,10 +367,6 @@ async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-async def _refuse(send: Send, fault: RuntimeFault) -> None:
-    await _answer(send, status_of(fault), _error(str(fault)), [JSON, *_retry(fault)])
-
-
 def status_of(fault: RuntimeFault) -> int:
     """Give the HTTP status of a fault's answer."""
     if isinstance(fault, ServeFault):
@@ -394,7 +403,7 @@ async def _no_route(_: Request, error: Exception) -> Response:
 
 
 async def _bug(_: Request, _error_that_is_logged: Exception) -> Response:
-    return _fault_response(500, "sorry, this is our bug; the server's log says more")
+    return _fault_response(500, BUG)
 
 
 def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -177,7 +177,8 @@ class Batcher:
             raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
         if self._draining:
             raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
-        self.holdings.check(rows, size_bytes, self._busy_s())
+        if not self.holdings.fit(rows, size_bytes):
+            self.holdings.check(rows, size_bytes, self._busy_s())
 
     def _accept(self, request: Request, timeout_s: float | None) -> Pending:
         now = self._clock()

@@ -38,10 +38,7 @@ def with_ids(app: Application, *, access: bool = False) -> Application:
     def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return app(scope, receive, send)
-        known = None
-        for name, value in scope["headers"]:
-            if name == _HEADER:
-                known = value
+        known = dict(scope["headers"]).get(_HEADER)
         if known is None or not _good(known):
             known = new_id()
         scope[ID] = known

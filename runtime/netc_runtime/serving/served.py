@@ -1,7 +1,7 @@
 """One loaded version of a model, its queue, and who still uses it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
@@ -58,12 +58,12 @@ class Served:
         if self._holders == 0:
             self._unheld.set()
 
-    async def infer(self, given: dict[str, npt.NDArray[Any]], timeout_s: float | None = None) -> Answer:
-        """Answer one request.
+    def infer(self, given: dict[str, npt.NDArray[Any]], timeout_s: float | None = None) -> Awaitable[Answer]:
+        """Answer one request, which is checked at once.
 
         Raises: RequestFault R201 to R207 and R209; ServeFault R530 to R536; ManifestError R113.
         """
-        return await self.batcher.submit(self.intake.request(given), timeout_s)
+        return self.batcher.submit(self.intake.request(given), timeout_s)
 
     async def warm_up(self) -> None:
         """Run the batches whose first run is slow. Raises: RequestFault R208."""
