@@ -100,6 +100,7 @@ def test_only_numpy_pillow_onnx_runtime_and_the_standard_library_are_imported(pa
     allowed = {"netc_runtime", "numpy", "PIL", *sys.stdlib_module_names}
     if {"oip", "serving"} & set(path.relative_to(FOLDER).parts):
         allowed |= {
+            "httptools",
             "orjson",
             "prometheus_client",
             "python_multipart",
