@@ -20,7 +20,7 @@ from netc_runtime.serving.app import App, AppLimits
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository
-from netc_runtime.serving.room import Room
+from netc_runtime.serving.room import Part, Room
 from tests.serve.asking import BODY, INFER, Answer, Asked
 from tests.serve.conftest import Served, write_model
 
@@ -185,7 +185,7 @@ SMALL = AppLimits(body_bytes=10_000, reading_bytes=15_000)
 
 def test_a_room_is_shared_and_given_back() -> None:
     room = Room(100)
-    with room.part() as first, room.part() as second:
+    with Part(room) as first, Part(room) as second:
         first.grow(60)
         first.grow(40)  # it never shrinks
         second.grow(40)

@@ -39,19 +39,19 @@ class Reader:
 
     def read(self, body: bytes | bytearray, header: str | None) -> InferRequest:
         """Read a request. Raises: as `read_request` does."""
-        view = memoryview(body).toreadonly()
         if header is None or not (header.isascii() and header.isdigit() and len(header) < 6):
-            return read_request(view, header, self._inputs, self._outputs)
+            return read_request(body, header, self._inputs, self._outputs)
         size = int(header)
-        head = bytes(view[:size])
+        head = bytes(body[:size])
         known = self._heads.get(head)
-        if known is not None and len(view) == size + known.size_bytes:
+        if known is not None and len(body) == size + known.size_bytes:
             asked = known.request
+            view = body if isinstance(body, bytes) else memoryview(body).toreadonly()
             feed = {name: np.ndarray(shape, dtype, view, size + start) for name, dtype, shape, start in known.tensors}
-            return InferRequest(feed, asked.wanted, asked.id, asked.timeout_us)
-        asked = read_request(view, header, self._inputs, self._outputs)
+            return InferRequest(feed, asked.wanted, asked.id, asked.timeout_us, head)
+        asked = read_request(body, header, self._inputs, self._outputs)
         if size <= LONGEST_HEAD:
-            self._keep(head, len(view) - size, asked)
+            self._keep(head, len(body) - size, asked)
         return asked
 
     def _keep(self, head: bytes, size_bytes: int, asked: InferRequest) -> None:

@@ -1,9 +1,8 @@
 """An inference request: JSON, or JSON with the bytes of tensors behind it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ _INPUT = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT = {"name", "parameters"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """An output that is asked for, whether as bytes, and whether its highest classes in place of its values."""
 
     name: str
@@ -35,14 +33,17 @@ class Wanted:
     classes: Classes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
-    """What a client asks for: its arrays by input, which are read-only views of the body where they came as bytes."""
+class InferRequest(NamedTuple):
+    """What a client asks for: its arrays by input, which are read-only views of the body where they came as bytes.
+
+    Requests of one `like` have arrays of the same names, types and sides.
+    """
 
     feed: dict[str, npt.NDArray[Any]]
     wanted: tuple[Wanted, ...]
     id: str | None
     timeout_us: int | None
+    like: bytes | None = None
 
 
 def read_request(

@@ -27,18 +27,34 @@ class Writer:
         self, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
     ) -> tuple[list[bytes | memoryview], int | None]:
         """As `write_response`, with its parts, its errors and its length."""
-        if id is not None or not all(each.binary and each.classes is None for each in wanted):
-            return write_response(self._model, self._version, id, outputs, wanted)
-        key = (wanted, *[outputs[each.name].shape for each in wanted])
-        text = self._known.get(key)
-        if text is not None:
-            return [text, *[_blob(outputs[each.name]) for each in wanted]], len(text)
+        found = self.known(id, outputs, wanted)
+        if found is not None:
+            return found
         parts, length = write_response(self._model, self._version, id, outputs, wanted)
-        if length is not None:
+        if _is_brief(id, wanted):
             if len(self._known) >= MOST_KEPT:
                 self._known.clear()
-            self._known[key] = parts[0]
+            self._known[_key(outputs, wanted)] = parts[0]
         return parts, length
+
+    def known(
+        self, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
+    ) -> tuple[list[bytes | memoryview], int] | None:
+        """Write one whose like came before, or nothing where none did."""
+        text = self._known.get(_key(outputs, wanted)) if _is_brief(id, wanted) else None
+        return None if text is None else ([text, *[_blob(outputs[each.name]) for each in wanted]], len(text))
+
+
+def _is_brief(id: str | None, wanted: tuple[Wanted, ...]) -> bool:
+    # Whether the JSON says no more than the outputs' names, types and sides.
+    for each in wanted:
+        if not each.binary or each.classes is not None:
+            return False
+    return id is None
+
+
+def _key(outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]) -> Any:
+    return wanted, *[outputs[each.name].shape for each in wanted]
 
 
 def write_response(

@@ -25,9 +25,11 @@ from starlette.routing import Route
 
 import netc_runtime
 from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, RuntimeFault, ServeFault
+from netc_runtime.oip import InferRequest
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_unload
 from netc_runtime.serving import images
+from netc_runtime.serving.batcher import Answer
 from netc_runtime.serving.form import boundary_of, read_form
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.page import page
@@ -126,11 +128,11 @@ class App:
         status, headers = 200, [JSON]
         try:
             with self.registry.held(name, version) as served, self._metrics.timed(served):
-                scope[MODEL] = (name, str(served.version))
+                scope[MODEL] = served.label
                 given = dict(scope["headers"])
                 size = _length(given)
                 served.batcher.admit(1, min(size or 0, self._limits.body_bytes))
-                with self._room.part() as part:
+                with Part(self._room) as part:
                     body = await _body(receive, given, size, self._limits.body_bytes, part)
                     header = _header(given, scope["headers"])
                     # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
@@ -139,13 +141,11 @@ class App:
                     else:
                         asked = await asyncio.to_thread(served.reader.read, body, header)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
-                answer = await served.infer(asked.feed, timeout_s)
+                answer = await served.infer(asked.feed, timeout_s, asked.like)
                 scope[ROWS] = answer.rows
-                write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
-                text = sum(
-                    [answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes]
+                parts, length = served.writer.known(asked.id, answer.outputs, asked.wanted) or await _written(
+                    served, asked, answer
                 )
-                parts, length = write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
             told = b"".join(parts)
             if length is not None:
                 headers = [OCTETS, (HEADER, str(length).encode())]
@@ -171,11 +171,11 @@ class App:
             if request.method != "POST":
                 return _json(200, {**told, "image": images.recipe(served)})
             with self._metrics.timed(served):
-                request.scope[MODEL] = (name, str(served.version))
+                request.scope[MODEL] = served.label
                 boundary, top = boundary_of(headers.get(b"content-type", b"")), request.query_params.get("top")
                 images.read_top(top)
                 served.batcher.admit(1, 0)
-                with self._room.part() as part:
+                with Part(self._room) as part:
                     body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
                     if boundary is None:
                         seeing = images.see(served, bytes(body), images.read_top(top))
@@ -308,7 +308,7 @@ def _header(headers: dict[bytes, bytes], all_of_them: Headers) -> str | None:
 async def _body(
     receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int, part: Part | None = None
 ) -> bytes | bytearray:
-    part = part or Room(most * 2).part()  # of a call without arguments: too little to count
+    part = part or Part(Room(most * 2))  # of a call without arguments: too little to count
     if size is not None and size > most:
         raise _BodyError(413, f"the body has {size} bytes, at most {most} are taken")
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
@@ -359,6 +359,12 @@ async def _little(request: Request) -> bytes:
 
 
 # --- answers
+
+
+async def _written(served: Served, asked: InferRequest, answer: Answer) -> tuple[list[bytes | memoryview], int | None]:
+    write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
+    text = sum(answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes)
+    return write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:

@@ -232,10 +232,14 @@ class Connection(asyncio.Protocol):
             path, raw_path, query = _target(self._url)
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._stop(400, "the address of the request is none")
-        scope = self._scope.copy()
-        scope["method"] = self._parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = path, raw_path, query
-        scope["headers"] = self._headers
+        scope = {
+            **self._scope,
+            "method": self._parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self._headers,
+        }
         keep_alive = self._parser.should_keep_alive() and not self.ending
         version = self._parser.get_http_version()
         if version != "1.1":

@@ -167,14 +167,17 @@ class Cycle:
     def _begin(self, message: Message) -> None:
         if self.more_body:
             self.keep_alive = False  # what follows is thrown away: no next request may be put there
-        lines = [*self._way.default_headers, *message["headers"]]
-        if not self.keep_alive:
-            lines.append((b"connection", b"close"))
-        length = dict(lines).get(b"content-length")
-        if length is None:
+        headers = message["headers"]
+        for name, value in reversed(headers):
+            if name == b"content-length":
+                self._length = int(value)
+                break
+        else:
             raise RuntimeError("an answer does not tell its length")
-        self._length = int(length)
-        head = b"\r\n".join([STATUS_LINES[message["status"]], *map(b": ".join, lines), b"\r\n"])
+        lines = [*map(b": ".join, self._way.default_headers), *map(b": ".join, headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        head = b"\r\n".join([STATUS_LINES[message["status"]], *lines, b"\r\n"])
         if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
             raise RuntimeError("a header has a line break")
         self._head = head

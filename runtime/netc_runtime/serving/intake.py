@@ -23,8 +23,8 @@ class Intake:
         self._names = [tensor.name for tensor in model.inputs]
         self._known: dict[Hashable, tuple[int, Hashable | None, int]] = {}
 
-    def request(self, given: dict[str, Array]) -> Request:
-        """Check and convert a request's arrays as `Model.predict` does.
+    def request(self, given: dict[str, Array], like: bytes | None = None) -> Request:
+        """Check and convert a request's arrays as `Model.predict` does; those of one `like` are alike.
 
         Rows of one shape and type may share a batch. A model whose batch is fixed, or whose outputs do not follow its
         rows, runs one request at a time, and so does a request without rows or with more than `max_batch`.
@@ -32,7 +32,7 @@ class Intake:
         Raises: RequestFault R201 to R207 and R209; ManifestError R113.
         """
         # What is checked are names, types and sides: arrays that are like earlier ones in these are as good.
-        alike = tuple(
+        alike = like or tuple(
             [(name, array.shape, array.dtype.char, array.flags.c_contiguous) for name, array in given.items()]
         )
         known = self._known.get(alike)

@@ -218,7 +218,8 @@ class Registry:
                 raise ServeFault("R544", f"{name[:128]!r} is not ready: the models are being loaded", "come again", 1.0)
             raise _no_model(name)
         if version is None:
-            number = max((one for one, slot in slots.items() if slot.served is not None), default=0) or max(slots)
+            ready = [one for one, slot in slots.items() if slot.served is not None]
+            number = max(ready or slots)
         else:
             asked = version_of(version)
             if asked is None or asked not in slots:

@@ -12,13 +12,9 @@ class Room:
         self.most = most
         self.taken = 0
 
-    def part(self) -> "Part":
-        """Give one body's part of it, which is empty until it grows; its `with` block gives it back."""
-        return Part(self)
-
 
 class Part:
-    """What one body takes."""
+    """What one body takes of a room: nothing until it grows; its `with` block gives it back."""
 
     __slots__ = ("_room", "_size")
 

@@ -32,6 +32,7 @@ class Served:
     ) -> None:
         self.name = name
         self.version = version
+        self.label = name, str(version)
         self.model = model
         model.name = name  # in what it says of a request; its file is called model.onnx, as every other one's
         on_cpu = model.report().device == "cpu"  # a GPU keeps its graphs for one thread
@@ -58,12 +59,14 @@ class Served:
         if self._holders == 0:
             self._unheld.set()
 
-    def infer(self, given: dict[str, npt.NDArray[Any]], timeout_s: float | None = None) -> Awaitable[Answer]:
-        """Answer one request, which is checked at once.
+    def infer(
+        self, given: dict[str, npt.NDArray[Any]], timeout_s: float | None = None, like: bytes | None = None
+    ) -> Awaitable[Answer]:
+        """Answer one request, which is checked at once; the arrays of those of one `like` are alike.
 
         Raises: RequestFault R201 to R207 and R209; ServeFault R530 to R536; ManifestError R113.
         """
-        return self.batcher.submit(self.intake.request(given), timeout_s)
+        return self.batcher.submit(self.intake.request(given, like), timeout_s)
 
     async def warm_up(self) -> None:
         """Run the batches whose first run is slow. Raises: RequestFault R208."""
