@@ -1,6 +1,7 @@
 """What a stranger sends over a raw socket: each has its answer, in time, and the next good request is right."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 import threading
@@ -127,6 +128,7 @@ def good(running: Running) -> None:
     assert found.endswith(b"\r\n\r\nhi")
 
 
+LARGE = 20 << 20
 BIG = b"POST /echo HTTP/1.1\r\nhost: a\r\n"
 CASES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "garbage": (400, (b"\x00\xff\x16\x03 hello\r\n\r\n",)),
@@ -200,6 +202,36 @@ def test_requests_that_came_whole_are_answered_before_one_that_is_refused(runnin
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"200", b"400"]
     found = running.ask(GOOD * 2 + BIG + b"content-length: 5\r\n\r\nhi")
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"408"]
+
+
+@pytest.mark.parametrize("more", [b"", b"connection: close\r\n"], ids=["kept", "its last"])
+def test_an_answer_that_nobody_takes_is_not_kept(running: Running, more: bytes) -> None:
+    with slow(running, more) as client:
+        time.sleep(4 * LIMITS.body_seconds)
+        found = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := client.recv(1 << 16):
+                found += len(part)
+        assert found < LARGE
+    good(running)
+
+
+def test_an_answer_that_is_taken_slowly_is_sent_to_its_end(running: Running) -> None:
+    with slow(running, b"connection: close\r\n") as client:
+        found = b""
+        while len(found) < LARGE:  # for several times as long as nothing may be taken
+            part = client.recv(1 << 20, socket.MSG_WAITALL)
+            assert part
+            found += part
+            time.sleep(0.1)
+    assert found.endswith(b"\r\n\r\n" + b"a" * LARGE)
+
+
+def slow(running: Running, more: bytes) -> socket.socket:
+    """A client to whom an answer is sent that is larger than what the system keeps of it."""
+    client = running.connect()
+    client.sendall(BIG + more + b"content-length: %d\r\n\r\n" % LARGE + b"a" * LARGE)
+    return client
 
 
 def test_a_request_that_asks_for_another_protocol_is_answered_in_this_one(running: Running) -> None:

@@ -1,7 +1,8 @@
 """A connection of HTTP/1.1, with deadlines for what a client sends and limits on all of it.
 
-A head and a body have a deadline each, after which the client is told so (408) and the connection ends. A head has a
-largest size (431, its first line 414), and there are so many connections at most (503). Whoever is refused while still
+A head and a body have a deadline each, after which the client is told so (408) and the connection ends; it ends as well
+where the client takes nothing of its answer for so long. A head has a largest size (431, its first line 414), and there
+are so many connections at most (503). Whoever is refused while still
 sending gets to read why: what comes after the answer is thrown away for a moment, since closing at once would reset the
 connection before the answer is read. Requests that were whole before one that is refused have their answers first.
 
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._refusal = b""  # what is said when the requests before it have their answers
         self._watched: tuple[int, str] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._closing = self._reading_paused = False
@@ -154,9 +156,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.congested = True
+        self._see_it_taken()
 
     def resume_writing(self) -> None:
         self.congested = False
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
         if self._writable is not None:
             self._writable.set()
             self._writable = None
@@ -355,6 +361,7 @@ class Connection(asyncio.Protocol):
             return
         self._forget_deadline()
         self._closing = True
+        self._see_it_taken()
         if not unread:
             self.transport.close()
             return
@@ -389,6 +396,19 @@ class Connection(asyncio.Protocol):
             self._wait(what, seconds)  # it is us who do not read
         else:
             self.refuse(408, f"the {what} of the request was not whole after {seconds:g} s")
+
+    def _see_it_taken(self) -> None:
+        """Give what is still to be sent, to which nothing is added, its time: a client must take some of it."""
+        size_bytes = self.transport.get_write_buffer_size()
+        if self._taking is None and size_bytes:
+            self._taking = self._loop.call_later(self.limits.body_seconds, self._look_whether_taken, size_bytes)
+
+    def _look_whether_taken(self, size_bytes: int) -> None:
+        self._taking = None
+        if self.transport.get_write_buffer_size() < size_bytes:
+            self._see_it_taken()
+        else:
+            self.transport.abort()
 
     def _look_whether_idle(self) -> None:
         self._idle = None

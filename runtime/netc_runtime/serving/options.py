@@ -170,7 +170,7 @@ class Options:
     body_mib: int = _option(64, _NUMBER, "the largest body, inflated too (413)")
     connections: int = _option(1024, _NUMBER, "open at once; more are told to come again (503)")
     head_seconds: int = _option(10, _NUMBER, "for the head of a request (408)")
-    body_seconds: int = _option(60, _NUMBER, "for its body (408)")
+    body_seconds: int = _option(60, _NUMBER, "for its body (408), and for a client to take some of a large answer")
     idle_seconds: int = _option(75, _NUMBER, "before a connection without requests is closed")
     drain_seconds: int = _option(5, _NUMBER, "of listening after the signal")
     poll_seconds: int = _option(5, _NUMBER, "between looks at the folder")
