@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +14,14 @@ from typing import Any
 import pytest
 
 from netc_runtime.serving import http
+from netc_runtime.serving.connection import MOST_PIPELINED
 
 LIMITS = http.Limits(connections=8, head_seconds=0.5, body_seconds=0.5, idle_seconds=1)
 GOOD = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"
 
 
 async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-    """Give the body back; `/refuse` answers before it reads, `/hold` when it is told to, `/fail` does not."""
+    """Give the body back; `/refuse` answers before it reads, `/hold` when it is told to, `/wait` and `/fail` do not."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -36,6 +38,13 @@ async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[
     if scope["path"] == "/hold":
         scope["app_state"].held.set()
         await asyncio.to_thread(scope["app_state"].go.wait)
+    if scope["path"] == "/wait":
+        scope["app_state"].held.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            scope["app_state"].left.set()
+            raise
     if scope["path"] == "/fail":
         raise ValueError("as asked")
     headers = [] if scope["path"] == "/endless" else [(b"content-length", str(len(body)).encode())]
@@ -46,8 +55,9 @@ async def app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[
 class Running:
     """The server on a port of its own, in a thread."""
 
-    def __init__(self, limits: http.Limits) -> None:
+    def __init__(self, limits: http.Limits, secure: ssl.SSLContext | None = None) -> None:
         self.held, self.go, self.drained = threading.Event(), threading.Event(), threading.Event()
+        self.left = threading.Event()
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:
             await app({**scope, "app_state": self}, receive, send)
@@ -55,7 +65,7 @@ class Running:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = listening.getsockname()[1]
         self.server = http.Server(
-            http.config(with_state, host="127.0.0.1", port=0, limits=limits),
+            http.config(with_state, host="127.0.0.1", port=0, limits=limits, secure=secure),
             drain_seconds=0.2,
             on_drain=self.drained.set,
         )
@@ -154,6 +164,7 @@ CASES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "a slow body": (408, (BIG + b"content-length: 5\r\n\r\n", b"hi")),
     "a slow chunk": (408, (BIG + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nhi\r\n")),
     "silence": (408, ()),
+    "empty lines": (408, (b"\r\n", b"\r\n")),
     "refused before it is read": (
         413,
         (b"POST /refuse HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n", b"a" * 4_000_000),
@@ -251,6 +262,75 @@ def test_a_connection_in_use_is_not_idle(running: Running) -> None:
         began = time.monotonic()
         assert rest(client) == b""
         assert time.monotonic() - began < LIMITS.idle_seconds
+
+
+@pytest.mark.parametrize("size", [1 << 10, 600_000, 3 << 20])
+def test_it_is_seen_that_a_client_leaves_whose_request_was_whole(running: Running, size: int) -> None:
+    running.held.clear()
+    running.left.clear()
+    with running.connect() as client:
+        client.sendall(b"POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size + b"a" * size)
+        assert running.held.wait(10)
+    assert running.left.wait(10)
+
+
+@pytest.mark.parametrize("address", [b"http://a", b"http://a?b=c", b"/?b=c"])
+def test_an_address_without_a_path_is_that_of_the_root(running: Running, address: bytes) -> None:
+    found = running.ask(b"GET " + address + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 200 ")
+
+
+def test_only_so_many_requests_wait_on_a_connection() -> None:
+    running = Running(LIMITS)
+    with running.connect() as client:
+        client.sendall(GOOD.replace(b"/echo", b"/hold") + GOOD * 1000)
+        assert running.held.wait(10)
+        running.go.set()
+        found = rest(client)
+    statuses = [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200"] * MOST_PIPELINED + [b"503"]
+    good(running)
+    running.stop()
+
+
+def test_connections_that_were_refused_do_not_count() -> None:
+    running = Running(replace(LIMITS, idle_seconds=20))
+    held = [running.connect() for _ in range(LIMITS.connections)]
+    for client in held:
+        client.sendall(GOOD)
+        answer(client)
+    refused = [running.connect() for _ in range(LIMITS.connections)]
+    for client in refused:
+        assert answer(client).startswith(b"HTTP/1.1 503 ")
+    held.pop().close()
+    ends = time.monotonic() + 1  # they are there for longer
+    while True:
+        with running.connect() as client:
+            client.sendall(GOOD)
+            if answer(client).startswith(b"HTTP/1.1 200 "):
+                break
+        assert time.monotonic() < ends
+    for client in (*held, *refused):
+        client.close()
+    running.stop()
+
+
+def test_half_a_head_is_answered_at_the_end() -> None:
+    running = Running(replace(LIMITS, head_seconds=20))
+    with running.connect() as client:
+        client.sendall(BIG)
+        good(running)
+        running.drain()
+        found = rest(client)
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in found
+    running.stop()
+
+
+def test_1_0_is_answered_without_what_it_does_not_know(running: Running) -> None:
+    found = running.ask(GOOD.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"host: a", b"expect: 100-continue"))
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close\r\n" in found
 
 
 def test_an_idle_connection_is_ended(running: Running) -> None:

@@ -16,6 +16,7 @@ from netc_runtime.errors import EnvironmentFault
 from netc_runtime.serving import tls
 from tests.processes import environment
 from tests.serve.conftest import Served, as_json, write_model
+from tests.serve.test_http import BIG, LARGE, LIMITS, Running, rest
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made by openssl")
 
@@ -64,6 +65,42 @@ def test_a_refusal_is_read_by_who_is_still_sending(secure: Served) -> None:
     response = secure.client.post("/v2/models/tiny/infer", content=b" " * (3 << 20))
     assert (response.status_code, "at most 1048576" in as_json(response)["error"]) == (413, True)
     assert secure.client.get("/v2/health/live").status_code == 200
+
+
+def test_an_answer_that_nobody_takes_is_not_kept(pair: tuple[str, str]) -> None:
+    running = Running(LIMITS, tls.context(*pair))
+    trusting = ssl.create_default_context(cafile=pair[0])
+    with running.connect() as plain, trusting.wrap_socket(plain, server_hostname="localhost") as client:
+        client.sendall(BIG + b"content-length: %d\r\n\r\n" % LARGE + b"a" * LARGE)
+        client.shutdown(socket.SHUT_WR)
+        ends = time.monotonic() + 10
+        while running.server.server_state.connections:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+    running.stop()
+
+
+def test_an_answer_that_is_taken_slowly_is_sent_to_its_end(pair: tuple[str, str]) -> None:
+    running = Running(LIMITS, tls.context(*pair))
+    trusting = ssl.create_default_context(cafile=pair[0])
+    with running.connect() as plain, trusting.wrap_socket(plain, server_hostname="localhost") as client:
+        client.sendall(BIG + b"connection: close\r\ncontent-length: %d\r\n\r\n" % LARGE + b"a" * LARGE)
+        found, began = 0, time.monotonic()
+        while part := client.recv(1 << 14):
+            found += len(part)
+            time.sleep(3 * LIMITS.body_seconds / (LARGE >> 14))
+        assert time.monotonic() - began > 3 * LIMITS.body_seconds
+    assert found > LARGE
+    running.stop()
+
+
+def test_a_handshake_that_does_not_come_is_not_waited_for(pair: tuple[str, str]) -> None:
+    running = Running(LIMITS, tls.context(*pair))
+    with running.connect() as client:
+        began = time.monotonic()
+        assert rest(client) == b""
+        assert time.monotonic() - began < 10 * LIMITS.head_seconds
+    running.stop()
 
 
 def test_plain_http_is_ended_and_harms_nobody(secure: Served) -> None:

@@ -37,6 +37,7 @@ from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.requests import MODEL, ROWS
 from netc_runtime.serving.room import Part, Room
 from netc_runtime.serving.served import Served
+from netc_runtime.serving.threads import aside
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -139,7 +140,7 @@ class App:
                     if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
                         asked = served.reader.read(body, header)
                     else:
-                        asked = await asyncio.to_thread(served.reader.read, body, header)
+                        asked = await aside(served.reader.read, body, header)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
                 answer = await served.infer(asked.feed, timeout_s, asked.like)
                 scope[ROWS] = answer.rows
@@ -181,7 +182,7 @@ class App:
                         seeing = images.see(served, bytes(body), images.read_top(top))
                     else:
                         part.grow(2 * len(body))
-                        form = await asyncio.to_thread(read_form, body, boundary, ("top",))
+                        form = await aside(read_form, body, boundary, ("top",))
                         seeing = images.see_all(served, form.files, images.read_top(top, form.fields.get("top")))
                 seen, answers = await seeing
                 request.scope[ROWS] = sum(answer.rows for answer in answers)
@@ -331,7 +332,7 @@ async def _body(
             part.grow(len(body))
     if encoding == b"identity":
         return body
-    inflated = await asyncio.to_thread(_inflated, body, encoding, most)
+    inflated = await aside(_inflated, body, encoding, most)
     part.grow(len(body) + len(inflated))
     return inflated
 
@@ -364,7 +365,7 @@ async def _little(request: Request) -> bytes:
 async def _written(served: Served, asked: InferRequest, answer: Answer) -> tuple[list[bytes | memoryview], int | None]:
     write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
     text = sum(answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes)
-    return write() if text < ASIDE_BYTES else await asyncio.to_thread(write)
+    return write() if text < ASIDE_BYTES else await aside(write)
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:

@@ -12,11 +12,14 @@ request longer, has no deadlines, and cannot be told either.
 
 import asyncio
 import logging
+import socket
+import sys
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, NoReturn, cast
+from struct import Struct
+from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import unquote
 
 import httptools
@@ -28,8 +31,13 @@ from netc_runtime.serving.cycle import Cycle
 from netc_runtime.serving.requests import ID, Application, new_id
 
 LINGER_SECONDS = 2.0
+MOST_PIPELINED = 64
+TLS_END_SECONDS = 1.0  # between looks at whether a client has everything
 BUG = "sorry, this is our bug; the server's log says more"
+ENDS = "the server ends"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+# Of Linux's tcp_info: packets that are on their way, bytes that the client's system has, bytes that wait.
+_tcp_info = Struct("24x I 92x Q 16x I").unpack
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +52,13 @@ class Limits:
     head_seconds: float = 10.0
     body_seconds: float = 60.0
     idle_seconds: float = 75.0
+
+
+class _Sending(NamedTuple):
+    """How far a client is with what is sent to it: a number that grows, and whether it has all."""
+
+    taken: int
+    all_taken: bool
 
 
 class _Refused(Exception):
@@ -86,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._taking: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
-        self._closing = self._reading_paused = False
+        self._closing = self._lost = self._reading_paused = False
         self._writable: asyncio.Event | None = None
         self.congested = False
         self.sent: asyncio.Future[None] = self._loop.create_future()
@@ -96,29 +111,32 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._server.connections.add(self)  # pyright: ignore[reportArgumentType] -- it is typed for uvicorn's own
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": "1.1",
-            "scheme": "http" if transport.get_extra_info("sslcontext") is None else "https",
+            "scheme": "https" if self._secure else "http",
             "server": _address(transport, "sockname"),
             "client": _address(transport, "peername"),
             "root_path": "",
         }
         if len(self._server.connections) > self.limits.connections:
+            self._server.connections.discard(self)  # which are those that may ask
             self.refuse(503, f"{self.limits.connections} connections are open, and no more are taken", retry=1)
             return
         self._watch((1, "head"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
-        self._closing = True
+        self._closing = self._lost = True
         self._forget_deadline()
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
         self.resume_writing()
+        for timer in (self._idle, self._taking):
+            if timer is not None:
+                timer.cancel()
+        self._idle = self._taking = None
         for cycle in self._cycles:
             cycle.leave()
             if cycle.task is not None:
@@ -145,7 +163,10 @@ class Connection(asyncio.Protocol):
                 self.refuse(*(self._answer or (400, "this is not a request of HTTP/1.1")))
                 return
         # A timer for each request, most of which come in one piece, would cost as much as reading them.
-        self._watch((self._number, "head" if self._in_head else "body") if self._begun else None)
+        if self._begun or self._number == 1:
+            self._watch((self._number, "head" if self._in_head else "body"))
+        else:
+            self._watch(None)
         if self._unread_bytes > self.limits.head_bytes:
             if not self._in_head:
                 self.refuse(431, f"the trailer of the request is larger than {self.limits.head_bytes} bytes")
@@ -160,7 +181,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.congested = False
-        if self._taking is not None:
+        if self._taking is not None and not self._closing:
             self._taking.cancel()
             self._taking = None
         if self._writable is not None:
@@ -246,11 +267,13 @@ class Connection(asyncio.Protocol):
             "query_string": query,
             "headers": self._headers,
         }
+        if len(self._cycles) == MOST_PIPELINED:
+            self._stop(503, f"{MOST_PIPELINED} requests wait on this connection, and no more are taken")
         keep_alive = self._parser.should_keep_alive() and not self.ending
         version = self._parser.get_http_version()
         if version != "1.1":
             scope["http_version"] = version
-            keep_alive = keep_alive and version != "1.0"
+            keep_alive = self._expects = False  # which 1.0 does not know
         cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self._expects)
         self._cycles.append(cycle)
         if len(self._cycles) == 1:
@@ -269,6 +292,8 @@ class Connection(asyncio.Protocol):
         self._number += 1
         self._begun, self._in_head, self._unread_bytes = False, True, 0
         self._cycles[-1].end_body()
+        if len(self._cycles) == 1:
+            self.resume_reading()  # a client that leaves is seen by reading
 
     # --- answers
 
@@ -310,13 +335,15 @@ class Connection(asyncio.Protocol):
         """End the connection, after the requests that it has (uvicorn's server calls this)."""
         if self._cycles:
             self._cycles[-1].keep_alive = False
+        elif self._begun:
+            self.refuse(503, ENDS, retry=1)
         else:
             self._close()
 
     def end(self) -> None:
         """End the connection now, and tell whoever still waits for an answer to ask again."""
         if self._cycles:
-            words = _refusal(503, "the server ends", self._cycles[0], retry=1)
+            words = _refusal(503, ENDS, self._cycles[0], retry=1)
             self._say_last(words, unread=self._cycles[-1].more_body)
         else:
             self._close()
@@ -361,15 +388,19 @@ class Connection(asyncio.Protocol):
             return
         self._forget_deadline()
         self._closing = True
-        self._see_it_taken()
-        if not unread:
-            self.transport.close()
+        if not (unread or self._begun or self._reading_paused):
+            self._end()
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         if self._reading_paused:
             self.transport.resume_reading()
-        self._loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._loop.call_later(LINGER_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if not self._lost:
+            self.transport.close()
+            self._see_it_taken()
 
     # --- deadlines
 
@@ -398,17 +429,35 @@ class Connection(asyncio.Protocol):
             self.refuse(408, f"the {what} of the request was not whole after {seconds:g} s")
 
     def _see_it_taken(self) -> None:
-        """Give what is still to be sent, to which nothing is added, its time: a client must take some of it."""
-        size_bytes = self.transport.get_write_buffer_size()
-        if self._taking is None and size_bytes:
-            self._taking = self._loop.call_later(self.limits.body_seconds, self._look_whether_taken, size_bytes)
+        """Give what is still to be sent its time: a client must take some of it."""
+        # Behind TLS it is not to be seen whether there is anything.
+        if self._taking is None and (self._secure or self.transport.get_write_buffer_size()):
+            self._look_again(self._sending(), self._loop.time())
 
-    def _look_whether_taken(self, size_bytes: int) -> None:
+    def _look_again(self, sending: _Sending, since: float) -> None:
+        seconds = self.limits.body_seconds
+        if self._closing and self._secure:
+            seconds = min(seconds, TLS_END_SECONDS)
+        self._taking = self._loop.call_later(seconds, self._look_whether_taken, sending, since)
+
+    def _look_whether_taken(self, before: _Sending, since: float) -> None:
         self._taking = None
-        if self.transport.get_write_buffer_size() < size_bytes:
-            self._see_it_taken()
+        now = self._sending()
+        if self._closing and now.all_taken and now == before:  # twice: what had no room meanwhile is sent in between
+            self.transport.abort()  # it has everything; a client of TLS that does not say so is not waited for
+        elif now.taken > before.taken:
+            self._look_again(now, self._loop.time())
+        elif self._loop.time() < since + self.limits.body_seconds:
+            self._look_again(before, since)
         else:
             self.transport.abort()
+
+    def _sending(self) -> _Sending:
+        if sys.platform != "linux":
+            return _Sending(-self.transport.get_write_buffer_size(), all_taken=False)
+        told = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 148)
+        unacknowledged, acknowledged, unsent = _tcp_info(told)
+        return _Sending(acknowledged, all_taken=not (unacknowledged or unsent))
 
     def _look_whether_idle(self) -> None:
         self._idle = None
@@ -444,6 +493,6 @@ def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """Give the path, as it is and as it was written, and the query. Raises: HttpParserError, UnicodeDecodeError."""
     parsed = httptools.parse_url(url)
-    raw_path = parsed.path
+    raw_path = parsed.path or b"/"
     path = raw_path.decode("ascii")
     return unquote(path) if "%" in path else path, raw_path, parsed.query or b""

@@ -78,6 +78,7 @@ class Cycle:
                 raise RuntimeError("the application has not answered")
         except asyncio.CancelledError:
             if not self.gone:
+                self._way.failed(self)
                 raise
         except Exception:
             _log.exception("a request to %s failed", self.scope["path"])

@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -13,6 +14,7 @@ import uvicorn
 from netc_runtime.serving.connection import Connection, Limits
 
 LAST_SECONDS = 0.1
+TLS_END_SECONDS = 3600.0  # a connection ends sooner where its client has everything, or takes nothing more
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -28,6 +30,23 @@ class Server(uvicorn.Server):
         self._on_drain = on_drain
         self._draining = False
         self._connections = cast(type[Connection], config.http)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. uvicorn's own has no word for how long TLS may take to begin and to end."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            return
+        loop, limits = asyncio.get_running_loop(), self._connections.limits
+        secure: dict[str, Any] = {}
+        if self.config.ssl is not None:
+            secure = {"ssl": self.config.ssl, "ssl_handshake_timeout": limits.head_seconds}
+            secure["ssl_shutdown_timeout"] = TLS_END_SECONDS
+        make = partial(self._connections, self.config, self.server_state, self.lifespan.state)
+        self.servers = [
+            await loop.create_server(make, sock=each, backlog=self.config.backlog, **secure) for each in sockets or []
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

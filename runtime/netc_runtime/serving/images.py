@@ -9,6 +9,7 @@ from netc_runtime.pictures import MAX_WORKERS
 from netc_runtime.serving.batcher import Answer
 from netc_runtime.serving.form import File
 from netc_runtime.serving.served import Served
+from netc_runtime.serving.threads import aside
 from netc_runtime.show import said
 
 Json: TypeAlias = dict[str, Any]
@@ -50,7 +51,7 @@ async def see(served: Served, content: bytes, top: int) -> tuple[Json, list[Answ
 
     Raises: ImageFault; RequestFault R203 to R206 and R210; ModelFault R112; ServeFault R530 to R536.
     """
-    tensor, picture = await asyncio.to_thread(served.model.picture, content)
+    tensor, picture = await aside(served.model.picture, content)
     answer = await served.infer({tensor: picture[None]})
     return {"outputs": _said(served, answer, top)}, [answer]
 
@@ -70,9 +71,7 @@ async def see_all(served: Served, files: Sequence[File], top: int) -> tuple[Json
         if isinstance(answer, ServeFault) and answer.status in (503, 504):
             raise answer
     # In a thread: maps of megapixels are counted.
-    results = await asyncio.to_thread(
-        lambda: [_result(served, file, each, top) for file, each in zip(files, answers, strict=True)]
-    )
+    results = await aside(lambda: [_result(served, file, each, top) for file, each in zip(files, answers, strict=True)])
     return {"results": results}, [answer for answer in answers if isinstance(answer, Answer)]
 
 
@@ -85,7 +84,7 @@ async def _prepared(served: Served, files: Sequence[File]) -> list[Json | Runtim
         async with gate:
             if taken <= most:
                 try:
-                    tensor, picture = await asyncio.to_thread(served.model.picture, file.content)
+                    tensor, picture = await aside(served.model.picture, file.content)
                 except ModelFault:
                     raise  # none of them can be answered
                 except RuntimeFault as fault:

@@ -1,8 +1,12 @@
-"""Threads that keep no process from its end, and whether one of them is still at work then."""
+"""Work in threads: beside the event loop, and in threads that keep no process from its end."""
 
+import asyncio
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 _started: WeakSet[threading.Thread] = WeakSet()
 
@@ -13,6 +17,20 @@ def start(target: Callable[[], None], name: str) -> threading.Thread:
     _started.add(thread)
     thread.start()
     return thread
+
+
+async def aside(work: Callable[..., T], *args: object) -> T:
+    """Do it in a thread, as `asyncio.to_thread` does; whoever is cancelled meanwhile waits for its end.
+
+    What the thread works on is in memory until then, and is counted as long as its request is there.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        working.exception()  # nobody waits for it
+        raise
 
 
 def any_left() -> bool:
