@@ -28,6 +28,7 @@ class Holdings:
         self._name = name
         self._limits = limits
         self._row_s: float | None = None
+        self._ran_s: float | None = None  # of a row's time, without its way to the thread and back
 
     def fit(self, rows: int, size_bytes: int) -> bool:
         """Say whether a request fits beside what is held."""
@@ -67,15 +68,19 @@ class Holdings:
         self.rows -= max(rows, 1)
         self.size_bytes -= size_bytes
 
-    def measured(self, rows: int, seconds: float) -> None:
-        """Learn from a batch how long a row takes; the latest weighs most."""
-        row_s = seconds / max(rows, 1)
-        self._row_s = row_s if self._row_s is None else 0.8 * self._row_s + 0.2 * row_s
+    def measured(self, rows: int, seconds: float, ran_s: float) -> None:
+        """Learn from a batch how long a row takes, and how long of that it ran; the latest weighs most."""
+        self._row_s = _learned(self._row_s, seconds / max(rows, 1))
+        self._ran_s = _learned(self._ran_s, ran_s / max(rows, 1))
 
     def takes_s(self, rows: int) -> float:
-        """Estimate how long so many rows take; without end before anything was measured."""
-        return math.inf if self._row_s is None else self._row_s * rows
+        """Estimate how long so many rows run; without end before anything was measured."""
+        return math.inf if self._ran_s is None else self._ran_s * rows
 
     def left_s(self, spent_s: float) -> float:
         """Estimate how long what is held will still take; 1 before anything was measured."""
         return 1.0 if self._row_s is None else max(self._row_s * self.rows - spent_s, 0.0)
+
+
+def _learned(before: float | None, latest: float) -> float:
+    return latest if before is None else 0.8 * before + 0.2 * latest

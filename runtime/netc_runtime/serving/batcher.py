@@ -232,11 +232,13 @@ class Batcher:
         now = self._clock()
         rows = sum(pending.request.rows for pending in ran)
         assert ran[0].started is not None
-        self.holdings.measured(rows, now - ran[0].started)
+        stages = execution.input_ns, execution.infer_ns, execution.output_ns
+        took_s = now - ran[0].started
+        failed = any(isinstance(result, ServeFault) for result in execution.results)  # whose time is in no stage
+        self.holdings.measured(rows, took_s, took_s if failed else sum(stages) / 1e9)
         for pending in ran:
             self._release(pending)
         self._schedule()  # first: the answers are handed on while the next batch runs
-        stages = execution.input_ns, execution.infer_ns, execution.output_ns
         self.tally.executed(execution.runs, stages)
         answered = answered_rows = 0
         total_s = queue_s = 0.0
