@@ -239,12 +239,13 @@ def test_a_long_time_of_mixed_clients_with_reloads(tmp_path: Path, root: Path, s
         assert after <= max(before * MOST_GROWTH, before + MOST_GROWTH_KIB)
         before, after = thirds(files)
         assert after <= before + 5
-        before, after = thirds(threads)
+        before, after = thirds(threads, min)  # of a load that runs just now there are more: what is left behind stays
+        print(f"threads: at least {before:,} and {after:,} later")  # noqa: T201
         assert after <= before + 1
         soak.end()
 
 
-def thirds(told: Sequence[int]) -> tuple[float, float]:
-    """The medians of the second and the last third; in the first, it warms up."""
+def thirds(told: Sequence[int], of: Callable[[Sequence[int]], float] = median) -> tuple[float, float]:
+    """The medians, or what else, of the second and the last third; in the first, it warms up."""
     third = len(told) // 3
-    return median(told[third : 2 * third]), median(told[2 * third :])
+    return of(told[third : 2 * third]), of(told[2 * third :])
