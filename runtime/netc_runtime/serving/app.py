@@ -45,12 +45,14 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
+BRIEF_BYTES = 1 << 16  # of a body that a connection may hold before it is asked for
 JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 BUG = "sorry, this is our bug; the server's log says more"
 HEADER = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
 _log = logging.getLogger(__name__)
 _INFER = re.compile(r"/v2/models/([^/]*)(?:/versions/([^/]*))?/infer")
+_UNHELD = {b"expect", b"content-encoding"}  # whose bodies are to come, or to grow
 _LARGE = {"R305", "R309"}
 
 
@@ -71,6 +73,8 @@ class App:
         self._metrics = metrics
         self._limits = limits or AppLimits()
         self._room = Room(self._limits.reading_bytes)
+        # Of so many bodies a thousand take no more than the room, and need not be counted.
+        self._brief_bytes = min(BRIEF_BYTES, self._limits.body_bytes, self._limits.reading_bytes >> 10)
         self._loading: asyncio.Task[None] | None = None
         self._others = Starlette(
             routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route, Exception: _bug})
@@ -132,15 +136,13 @@ class App:
                 scope[MODEL] = served.label
                 given = dict(scope["headers"])
                 size = _length(given)
-                served.batcher.admit(1, min(size or 0, self._limits.body_bytes))
-                with Part(self._room) as part:
-                    body = await _body(receive, given, size, self._limits.body_bytes, part)
-                    header = _header(given, scope["headers"])
-                    # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
-                    if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
-                        asked = served.reader.read(body, header)
-                    else:
-                        asked = await aside(served.reader.read, body, header)
+                first = None
+                if size is not None and size <= self._brief_bytes and _UNHELD.isdisjoint(given):
+                    first = await receive()
+                if first is not None and not first.get("more_body", True):
+                    asked = served.reader.read(first["body"], _header(given, scope["headers"]))
+                else:
+                    asked = await self._asked(served, receive, scope["headers"], first)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
                 answer = await served.infer(asked.feed, timeout_s, asked.like)
                 scope[ROWS] = answer.rows
@@ -163,6 +165,21 @@ class App:
             await _answer(send, status, told, headers)
         except asyncio.CancelledError:
             return
+
+    async def _asked(
+        self, served: Served, receive: Receive, headers: Headers, first: MutableMapping[str, Any] | None
+    ) -> InferRequest:
+        """Read a request whose body is large or comes in parts, of which the first is there: if it will be taken."""
+        given = dict(headers)
+        size, most = _length(given), self._limits.body_bytes
+        served.batcher.admit(1, min(size or 0, most))
+        with Part(self._room) as part:
+            body = await _body(receive, given, size, most, part, first)
+            header = _header(given, headers)
+            # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
+            if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
+                return served.reader.read(body, header)
+            return await aside(served.reader.read, body, header)
 
     async def _images(self, request: Request) -> Response:
         name, version = request.path_params["model"], request.path_params.get("version")
@@ -307,7 +324,12 @@ def _header(headers: dict[bytes, bytes], all_of_them: Headers) -> str | None:
 
 
 async def _body(
-    receive: Receive, headers: dict[bytes, bytes], size: int | None, most: int, part: Part | None = None
+    receive: Receive,
+    headers: dict[bytes, bytes],
+    size: int | None,
+    most: int,
+    part: Part | None = None,
+    first: MutableMapping[str, Any] | None = None,
 ) -> bytes | bytearray:
     part = part or Part(Room(most * 2))  # of a call without arguments: too little to count
     if size is not None and size > most:
@@ -316,7 +338,7 @@ async def _body(
     if encoding not in (b"identity", b"gzip", b"deflate", b"x-gzip"):
         raise _BodyError(415, f"the body's encoding is {encoding[:40]!r}, expected gzip, deflate or none")
     part.grow(size or 0)
-    message = await receive()
+    message = first or await receive()
     if message["type"] == "http.disconnect":
         raise asyncio.CancelledError
     body: bytes | bytearray = message["body"]
@@ -369,7 +391,7 @@ async def _written(served: Served, asked: InferRequest, answer: Answer) -> tuple
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -134,7 +134,8 @@ class Batcher:
 
         Raises: ServeFault R530 to R536.
         """
-        self.admit(request.rows, request.size_bytes)
+        if self.failed is not None or self._draining or not self.holdings.fit(request.rows, request.size_bytes):
+            self.admit(request.rows, request.size_bytes)
         limit = self.limits.timeout_s
         if timeout_s is not None and (limit is None or timeout_s < limit):
             limit = timeout_s
@@ -183,7 +184,7 @@ class Batcher:
     def _accept(self, request: Request, timeout_s: float | None) -> Pending:
         now = self._clock()
         deadline = None if timeout_s is None else now + timeout_s
-        pending = Pending(request, future=self._loop.create_future(), arrived=now, deadline=deadline)
+        pending = Pending(request, False, self._loop.create_future(), now, deadline)
         self.holdings.take(request.rows, request.size_bytes)
         self._empty.clear()
         self._waiting.add(pending)

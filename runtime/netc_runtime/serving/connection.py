@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
         # A timer for each request, most of which come in one piece, would cost as much as reading them.
         if self._begun or self._number == 1:
             self._watch((self._number, "head" if self._in_head else "body"))
-        else:
+        elif self._watched is not None:
             self._watch(None)
         if self._unread_bytes > self.limits.head_bytes:
             if not self._in_head:

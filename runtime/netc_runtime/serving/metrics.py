@@ -27,7 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._times: dict[tuple[str, int], _Times] = {}
+        self._times: dict[tuple[str, str], _Times] = {}
 
     def watch(self, registry: "Registry") -> None:
         """Tell of a registry's models."""
@@ -35,10 +35,9 @@ class Metrics:
 
     def timed(self, served: "Served") -> "_Timed":
         """Time a request to a model, which is the `with` block."""
-        key = (served.name, served.version)
-        times = self._times.get(key)
+        times = self._times.get(served.label)
         if times is None:
-            times = self._times[key] = _Times()
+            times = self._times[served.label] = _Times()
         return _Timed(times)
 
     def exposition(self) -> bytes:
@@ -79,7 +78,7 @@ class _Timed:
 
 
 class _Models(Collector):
-    def __init__(self, registry: "Registry", times: dict[tuple[str, int], _Times]) -> None:
+    def __init__(self, registry: "Registry", times: dict[tuple[str, str], _Times]) -> None:
         self._registry = registry
         self._times = times
 
@@ -101,7 +100,7 @@ class _Models(Collector):
             "netc_request_seconds", "From a request's head to its answer, whatever it was.", labels=LABELS
         )
         for (name, version), times in self._times.items():
-            took.add_metric([name, str(version)], buckets=times.buckets(), sum_value=times.seconds)
+            took.add_metric([name, version], buckets=times.buckets(), sum_value=times.seconds)
         runner = gauge("netc_engine", "1; what the model runs on.", "engine", "device", "arithmetic")
         for served in self._registry.served():
             own, tally = [served.name, str(served.version)], served.batcher.tally

@@ -145,6 +145,12 @@ class Registry:
 
         Raises: ServeFault R531 when the server drains, R540 or R541 when there is none, R544 when it is not ready.
         """
+        # Mostly there is one.
+        slots = self._models.get(name)
+        if version is None and slots is not None and len(slots) == 1 and not self._draining:
+            (slot,) = slots.values()
+            if slot.served is not None:
+                return slot.served
         return self._find(name, version)
 
     @property

@@ -37,7 +37,10 @@ class Waiting:
 
     def add(self, pending: Pending) -> None:
         self._count += 1
-        self._queues.setdefault(pending.request.key, OrderedDict())[pending] = self._count
+        queue = self._queues.get(pending.request.key)
+        if queue is None:
+            queue = self._queues[pending.request.key] = OrderedDict()
+        queue[pending] = self._count
 
     def remove(self, pending: Pending) -> bool:
         """Take a request out; tell whether it was there."""
