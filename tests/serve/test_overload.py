@@ -1,10 +1,12 @@
 """What a server that has enough to do answers: 503 with a time to come again, and nothing is lost for good."""
 
 import asyncio
+import gc
 import gzip
 import select
 import socket
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository
 from netc_runtime.serving.room import Part, Room
+from netc_runtime.serving.threads import aside
 from tests.serve.asking import BODY, INFER, Answer, Asked
 from tests.serve.conftest import Served, write_model
 
@@ -268,6 +271,29 @@ def test_every_way_out_gives_the_bytes_back(gated: Make, end: str) -> None:
             assert (await server.good()).status == 200
 
     run(claim())
+
+
+def test_work_beside_the_loop_that_fails_leaves_nothing_for_the_collector() -> None:
+    def fail() -> None:
+        raise ValueError("as asked")
+
+    async def asking(kept: Room) -> None:
+        await aside(fail)
+        kept.taken += 1
+
+    async def claim() -> None:
+        kept = Room(1)
+        weak = weakref.ref(kept)
+        with pytest.raises(ValueError, match="as asked") as caught:
+            await asking(kept)
+        del caught, kept
+        await until(lambda: weak() is None)
+
+    gc.disable()
+    try:
+        run(claim())
+    finally:
+        gc.enable()
 
 
 class Stuck(Asked):

@@ -31,6 +31,8 @@ async def aside(work: Callable[..., T], *args: object) -> T:
         await asyncio.wait([working])
         working.exception()  # nobody waits for it
         raise
+    finally:
+        del working  # a fault keeps this frame, which would keep the fault, and with it a model
 
 
 def any_left() -> bool:
