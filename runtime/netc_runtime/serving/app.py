@@ -139,6 +139,8 @@ class App:
                 first = None
                 if size is not None and size <= self._brief_bytes and _UNHELD.isdisjoint(given):
                     first = await receive()
+                    if not served.batcher.holdings.fit(1, size):
+                        served.batcher.admit(1, size)  # it is told so before it is read
                 if first is not None and not first.get("more_body", True):
                     asked = served.reader.read(first["body"], _header(given, scope["headers"]))
                 else:
