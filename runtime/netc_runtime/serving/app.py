@@ -34,7 +34,7 @@ from netc_runtime.serving.form import boundary_of, read_form
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.page import page
 from netc_runtime.serving.registry import Registry
-from netc_runtime.serving.requests import MODEL, ROWS
+from netc_runtime.serving.requests import BUG, MODEL, ROWS
 from netc_runtime.serving.room import Part, Room
 from netc_runtime.serving.served import Served
 from netc_runtime.serving.threads import aside
@@ -47,7 +47,6 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
 BRIEF_BYTES = 1 << 16  # of a body that a connection may hold before it is asked for
 JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
-BUG = "sorry, this is our bug; the server's log says more"
 HEADER = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
 _log = logging.getLogger(__name__)
@@ -139,12 +138,11 @@ class App:
                 first = None
                 if size is not None and size <= self._brief_bytes and _UNHELD.isdisjoint(given):
                     first = await receive()
-                    if not served.batcher.holdings.fit(1, size):
-                        served.batcher.admit(1, size)  # it is told so before it is read
+                    served.batcher.admit(1, size)
                 if first is not None and not first.get("more_body", True):
                     asked = served.reader.read(first["body"], _header(given, scope["headers"]))
                 else:
-                    asked = await self._asked(served, receive, scope["headers"], first)
+                    asked = await self._asked(served, receive, given, scope["headers"], first)
                 timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
                 answer = await served.infer(asked.feed, timeout_s, asked.like)
                 scope[ROWS] = answer.rows
@@ -169,10 +167,14 @@ class App:
             return
 
     async def _asked(
-        self, served: Served, receive: Receive, headers: Headers, first: MutableMapping[str, Any] | None
+        self,
+        served: Served,
+        receive: Receive,
+        given: dict[bytes, bytes],
+        headers: Headers,
+        first: MutableMapping[str, Any] | None,
     ) -> InferRequest:
         """Read a request whose body is large or comes in parts, of which the first is there: if it will be taken."""
-        given = dict(headers)
         size, most = _length(given), self._limits.body_bytes
         served.batcher.admit(1, min(size or 0, most))
         with Part(self._room) as part:

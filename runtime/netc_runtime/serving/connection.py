@@ -28,12 +28,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from netc_runtime.serving.cycle import Cycle
-from netc_runtime.serving.requests import ID, Application, new_id
+from netc_runtime.serving.requests import BUG, ID, Application, new_id
 
 LINGER_SECONDS = 2.0
 MOST_PIPELINED = 64
 TLS_END_SECONDS = 1.0  # between looks at whether a client has everything
-BUG = "sorry, this is our bug; the server's log says more"
 ENDS = "the server ends"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 # Of Linux's tcp_info: packets that are on their way, bytes that the client's system has, bytes that wait.

@@ -17,6 +17,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ID, MODEL, ROWS = "netc.id", "netc.model", "netc.rows"  # a scope's own keys: (name, version), and a count
+BUG = "sorry, this is our bug; the server's log says more"
 _HEADER = b"x-request-id"
 _good = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 # With a count behind it: a random number for each would cost more than all the rest.
