@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -996,24 +995,27 @@ def test_a_missing_package_ends_with_3_and_says_how_to_get_it(here: Path, packag
     assert names(here) == before
 
 
-def test_a_full_disk_ends_with_3_and_the_old_file_stays(
-    run_netc: Netc, here: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# A process of its own has the limit: in one that others share, whatever writes a file meanwhile would meet it too.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+from netc.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "tiny.cnn", "--data", "folder:pictures"], ["build", "tiny.cnn", "--init", "0"]]
+)
+def test_a_full_disk_ends_with_3_and_the_old_file_stays(here: Path, pictures: Path, arguments: list[str]) -> None:
     (here / "Tiny.safetensors").write_bytes(b"old")
     (here / "Tiny.onnx").write_bytes(b"old")
     before = names(here)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for arguments in (["train", "tiny.cnn", "--data", "folder:pictures"], ["build", "tiny.cnn", "--init", "0"]):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))  # a file of this process may not grow beyond it
-        try:
-            code = run_netc(*arguments)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-        assert (code, run_netc.out) == (3, "")
-        assert "error[N412]: Tiny." in run_netc.err
-        assert names(here) == before
-        assert (here / "Tiny.safetensors").read_bytes() == (here / "Tiny.onnx").read_bytes() == b"old"
+    done = run(sys.executable, "-B", "-c", LIMITED, *arguments, cwd=here)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "error[N412]: Tiny." in done.stderr
+    assert names(here) == before
+    assert (here / "Tiny.safetensors").read_bytes() == (here / "Tiny.onnx").read_bytes() == b"old"
 
 
 # --- signals and pipes
