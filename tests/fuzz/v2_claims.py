@@ -100,8 +100,10 @@ def _asked(request: InferRequest) -> Asked:
 
 def written(writer: Writer, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: Sequence[Wanted]) -> None:
     """Assert that an answer is read back as what was written, twice."""
+    like = repr((id, wanted)).encode()
     for _ in range(2):
-        parts, length = writer.write(id, outputs, tuple(wanted))
+        found = writer.known(like, outputs, tuple(wanted))
+        parts, length = found or writer.write(id, outputs, tuple(wanted), like)
         top, tensors = v2_oracle.answer(b"".join(parts), length)
         assert top == {"model_name": "m", "model_version": "1", **({} if id is None else {"id": id})}
         assert [each.name for each in tensors] == [each.name for each in wanted]

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -16,11 +18,13 @@ from onnx import helper
 from netc_runtime import load
 from netc_runtime.errors import RequestFault, ServeFault
 from netc_runtime.manifest import Input, Output
+from netc_runtime.providers import usable_threads
 from netc_runtime.rows import Tensors
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.batcher import Answer, Batcher
 from netc_runtime.serving.execution import Request
 from netc_runtime.serving.intake import Intake
+from tests.processes import run as process
 
 T = TypeVar("T")
 
@@ -490,6 +494,45 @@ def test_a_run_that_hangs_is_seen_by_the_watchdog() -> None:
         await batcher.drain()
 
     run(main())
+
+
+# A batch of 3 ms, again and again, by a process with so many cores.
+WHERE = """
+import asyncio, os, sys, threading, time
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+import numpy as np
+from netc_runtime import load
+from netc_runtime.serving import served
+from netc_runtime.serving.admission import Limits
+
+async def main():
+    one = served.Served("m", 1, load(sys.argv[2], "cpu"), Limits())
+    where = []
+    def run(feed):
+        where.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.003)
+        return {"y": feed["x"]}
+    one.batcher._run = run
+    for _ in range(5):
+        await one.infer({"x": np.zeros((1, 2), np.float32)})
+    await one.close()
+    print(where[0], where[-1])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives no process a number of cores")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_short_batch_keeps_the_loop_where_one_core_is_all_there_is(cores: int, save_raw: Callable[..., Path]) -> None:
+    if cores > usable_threads():
+        pytest.skip("this machine has one core")
+    path = save_raw(
+        [helper.make_node("Identity", ["x"], ["y"])], [Input("x", "f32", ("N", 2))], [Output("y", "f32", ("N", 2))]
+    )
+    done = process(sys.executable, "-c", WHERE, str(cores), str(path))
+    # The first is in a thread wherever it is: nobody knows how long it takes.
+    assert (done.stdout, done.stderr) == (f"False {cores == 1}\n", "")
 
 
 # --- the end

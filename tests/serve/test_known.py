@@ -14,6 +14,7 @@ from netc_runtime.errors import RequestFault, ServeFault
 from netc_runtime.manifest import Input, Output
 from netc_runtime.oip import InferRequest, Reader, Wanted, Writer, read_request, write_response
 from netc_runtime.oip.reader import MOST_HEADS
+from netc_runtime.oip.response import MOST_KEPT
 from netc_runtime.serving.intake import Intake
 from tests.serve.conftest import write_model
 
@@ -107,9 +108,19 @@ def test_answers_are_written_alike_whatever_came_before(asked: list[tuple[int, b
         outputs = {"y": np.full((rows, 2), number, np.float32)}
         wanted = (Wanted("y", binary),)
         right = write_response("m", "1", id, outputs, wanted)
+        like = repr((id, wanted)).encode()  # as a head, which says both
         for _ in range(2):
-            parts, length = writer.write(id, outputs, wanted)
+            parts, length = writer.known(like, outputs, wanted) or writer.write(id, outputs, wanted, like)
             assert (b"".join(parts), length) == (b"".join(right[0]), right[1])
+        assert (writer.known(like, outputs, wanted) is not None) == (binary and id is None)
+    assert writer.known(None, {}, ()) is None
+
+
+def test_the_answers_that_are_kept_are_bounded() -> None:
+    writer, wanted = Writer("m", "1"), (Wanted("y", True),)
+    for rows in range(3 * MOST_KEPT):
+        writer.write(None, {"y": np.zeros(rows, np.float32)}, wanted, b"head")
+    assert len(writer._known) <= MOST_KEPT  # pyright: ignore[reportPrivateUsage] -- memory is seen nowhere else
 
 
 def test_arrays_like_earlier_ones_are_taken_and_others_are_checked(tmp_path: Path) -> None:

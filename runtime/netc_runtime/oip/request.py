@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
 class InferRequest(NamedTuple):
     """What a client asks for: its arrays by input, which are read-only views of the body where they came as bytes.
 
-    Requests of one `like` have arrays of the same names, types and sides.
+    Requests of one `like` differ in nothing but the numbers in their arrays.
     """
 
     feed: dict[str, npt.NDArray[Any]]

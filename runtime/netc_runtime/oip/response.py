@@ -23,38 +23,30 @@ class Writer:
         self._model, self._version = model, version
         self._known: dict[Any, bytes | memoryview] = {}
 
-    def write(
-        self, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
-    ) -> tuple[list[bytes | memoryview], int | None]:
-        """As `write_response`, with its parts, its errors and its length."""
-        found = self.known(id, outputs, wanted)
-        if found is not None:
-            return found
-        parts, length = write_response(self._model, self._version, id, outputs, wanted)
-        if _is_brief(id, wanted):
-            if len(self._known) >= MOST_KEPT:
-                self._known.clear()
-            self._known[_key(outputs, wanted)] = parts[0]
-        return parts, length
-
     def known(
-        self, id: str | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
+        self, like: bytes | None, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]
     ) -> tuple[list[bytes | memoryview], int] | None:
-        """Write one whose like came before, or nothing where none did."""
-        text = self._known.get(_key(outputs, wanted)) if _is_brief(id, wanted) else None
+        """Write an answer to a request of whose like one was answered before, or nothing where none was."""
+        if like is None:
+            return None
+        text = self._known.get((like, *[outputs[each.name].shape for each in wanted]))
         return None if text is None else ([text, *[_blob(outputs[each.name]) for each in wanted]], len(text))
 
-
-def _is_brief(id: str | None, wanted: tuple[Wanted, ...]) -> bool:
-    # Whether the JSON says no more than the outputs' names, types and sides.
-    for each in wanted:
-        if not each.binary or each.classes is not None:
-            return False
-    return id is None
-
-
-def _key(outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]) -> Any:
-    return wanted, *[outputs[each.name].shape for each in wanted]
+    def write(
+        self,
+        id: str | None,
+        outputs: Mapping[str, npt.NDArray[Any]],
+        wanted: tuple[Wanted, ...],
+        like: bytes | None = None,
+    ) -> tuple[list[bytes | memoryview], int | None]:
+        """As `write_response`, with its parts, its errors and its length; the next of its like is `known`."""
+        parts, length = write_response(self._model, self._version, id, outputs, wanted)
+        # Its JSON says no more than the outputs' names, types and sides; one with an id never comes again.
+        if like is not None and id is None and all(each.binary and each.classes is None for each in wanted):
+            if len(self._known) >= MOST_KEPT:
+                self._known.clear()
+            self._known[like, *[outputs[each.name].shape for each in wanted]] = parts[0]
+        return parts, length
 
 
 def write_response(

@@ -9,6 +9,7 @@ import gc
 import logging
 import math
 import re
+import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -131,24 +132,28 @@ class App:
     async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str | None) -> None:
         status, headers = 200, [JSON]
         try:
-            with self.registry.held(name, version) as served, self._metrics.timed(served):
-                scope[MODEL] = served.label
-                given = dict(scope["headers"])
-                size = _length(given)
-                first = None
-                if size is not None and size <= self._brief_bytes and _UNHELD.isdisjoint(given):
-                    first = await receive()
-                    served.batcher.admit(1, size)
-                if first is not None and not first.get("more_body", True):
-                    asked = served.reader.read(first["body"], _header(given, scope["headers"]))
-                else:
-                    asked = await self._asked(served, receive, given, scope["headers"], first)
-                timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
-                answer = await served.infer(asked.feed, timeout_s, asked.like)
-                scope[ROWS] = answer.rows
-                parts, length = served.writer.known(asked.id, answer.outputs, asked.wanted) or await _written(
-                    served, asked, answer
-                )
+            with self.registry.held(name, version) as served:
+                began = time.perf_counter()
+                try:
+                    scope[MODEL] = served.label
+                    given = dict(scope["headers"])
+                    size = _length(given)
+                    first = None
+                    if size is not None and size <= self._brief_bytes and _UNHELD.isdisjoint(given):
+                        first = await receive()
+                        served.batcher.admit(1, size)
+                    if first is not None and not first.get("more_body", True):
+                        asked = served.reader.read(first["body"], _header(given, scope["headers"]))
+                    else:
+                        asked = await self._asked(served, receive, given, scope["headers"], first)
+                    timeout_s = None if asked.timeout_us is None else asked.timeout_us / 1e6
+                    answer = await served.infer(asked.feed, timeout_s, asked.like)
+                    scope[ROWS] = answer.rows
+                    parts, length = served.writer.known(asked.like, answer.outputs, asked.wanted) or await _written(
+                        served, asked, answer
+                    )
+                finally:
+                    self._metrics.took(served, time.perf_counter() - began)
             told = b"".join(parts)
             if length is not None:
                 headers = [OCTETS, (HEADER, str(length).encode())]
@@ -192,7 +197,8 @@ class App:
             told = {"model_name": name, "model_version": str(served.version)}
             if request.method != "POST":
                 return _json(200, {**told, "image": images.recipe(served)})
-            with self._metrics.timed(served):
+            began = time.perf_counter()
+            try:
                 request.scope[MODEL] = served.label
                 boundary, top = boundary_of(headers.get(b"content-type", b"")), request.query_params.get("top")
                 images.read_top(top)
@@ -207,6 +213,8 @@ class App:
                         seeing = images.see_all(served, form.files, images.read_top(top, form.fields.get("top")))
                 seen, answers = await seeing
                 request.scope[ROWS] = sum(answer.rows for answer in answers)
+            finally:
+                self._metrics.took(served, time.perf_counter() - began)
         response = _json(200, {**told, **seen})
         response.headers["server-timing"] = images.timing(answers)
         return response
@@ -389,7 +397,7 @@ async def _little(request: Request) -> bytes:
 
 
 async def _written(served: Served, asked: InferRequest, answer: Answer) -> tuple[list[bytes | memoryview], int | None]:
-    write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted)
+    write = partial(served.writer.write, asked.id, answer.outputs, asked.wanted, asked.like)
     text = sum(answer.outputs[each.name].nbytes for each in asked.wanted if not each.binary or each.classes)
     return write() if text < ASIDE_BYTES else await aside(write)
 

@@ -121,6 +121,8 @@ class Batcher:
         Raises: ServeFault, R535 when the worker has died, R531 when it drains, R536 when such a request never fits,
         R530 when it does not fit now.
         """
+        if self.failed is None and not self._draining and self.holdings.fit(rows, size_bytes):
+            return
         try:
             self._check(rows, size_bytes)
         except ServeFault as fault:
@@ -134,8 +136,7 @@ class Batcher:
 
         Raises: ServeFault R530 to R536.
         """
-        if self.failed is not None or self._draining or not self.holdings.fit(request.rows, request.size_bytes):
-            self.admit(request.rows, request.size_bytes)
+        self.admit(request.rows, request.size_bytes)
         limit = self.limits.timeout_s
         if timeout_s is not None and (limit is None or timeout_s < limit):
             limit = timeout_s
@@ -178,8 +179,7 @@ class Batcher:
             raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
         if self._draining:
             raise ServeFault("R531", f"{self.name} takes no more requests", "it is about to close; come again", 1.0)
-        if not self.holdings.fit(rows, size_bytes):
-            self.holdings.check(rows, size_bytes, self._busy_s())
+        self.holdings.check(rows, size_bytes, self._busy_s())
 
     def _accept(self, request: Request, timeout_s: float | None) -> Pending:
         now = self._clock()
@@ -231,14 +231,17 @@ class Batcher:
     def _finish(self, execution: Execution) -> None:
         ran, self._running = self._running, []
         now = self._clock()
-        rows = sum(pending.request.rows for pending in ran)
+        rows = counted = size_bytes = 0
+        for pending in ran:
+            rows += (own := pending.request.rows)
+            counted += own or 1
+            size_bytes += pending.request.size_bytes
         assert ran[0].started is not None
         stages = execution.input_ns, execution.infer_ns, execution.output_ns
         took_s = now - ran[0].started
         failed = any(isinstance(result, ServeFault) for result in execution.results)  # whose time is in no stage
         self.holdings.measured(rows, took_s, took_s if failed else sum(stages) / 1e9)
-        for pending in ran:
-            self._release(pending)
+        self._release(counted, size_bytes)
         self._schedule()  # first: the answers are handed on while the next batch runs
         self.tally.executed(execution.runs, stages)
         answered = answered_rows = 0
@@ -279,7 +282,7 @@ class Batcher:
 
     def _drop(self, pending: Pending) -> None:
         self.tally.cancelled += 1
-        self._release(pending)
+        self._release(pending.request.rows, pending.request.size_bytes)
 
     def _look_at(self, deadline: float) -> None:
         """Set the one timer: one for each request would cost more than the rest of its queueing."""
@@ -312,7 +315,7 @@ class Batcher:
                 )
 
     def _refuse(self, pending: Pending, fault: ServeFault) -> None:
-        self._release(pending)
+        self._release(pending.request.rows, pending.request.size_bytes)
         self._answer_fault(pending, fault, self._clock())
 
     def _answer_fault(self, pending: Pending, fault: ServeFault, now: float) -> None:
@@ -321,8 +324,8 @@ class Batcher:
         if not pending.future.done():
             pending.future.set_exception(fault)
 
-    def _release(self, pending: Pending) -> None:
-        self.holdings.give_back(pending.request.rows, pending.request.size_bytes)
+    def _release(self, rows: int, size_bytes: int) -> None:
+        self.holdings.give_back(rows, size_bytes)
         if self.holdings.rows == 0:
             self._empty.set()
 

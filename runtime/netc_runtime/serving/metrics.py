@@ -1,10 +1,8 @@
 """What a server tells Prometheus: each model's counts from its tally, and how long requests took."""
 
-import time
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -33,12 +31,13 @@ class Metrics:
         """Tell of a registry's models."""
         self._registry.register(_Models(registry, self._times))
 
-    def timed(self, served: "Served") -> "_Timed":
-        """Time a request to a model, which is the `with` block."""
+    def took(self, served: "Served", seconds: float) -> None:
+        """Count a request to a model, answered or not, by the time that it took."""
         times = self._times.get(served.label)
         if times is None:
             times = self._times[served.label] = _Times()
-        return _Timed(times)
+        times.counts[bisect_left(SECONDS, seconds)] += 1
+        times.seconds += seconds
 
     def exposition(self) -> bytes:
         """Give all of it in Prometheus' text format."""
@@ -58,23 +57,6 @@ class _Times:
         """Give the counts as Prometheus has them: of all that took at most so long."""
         bounds = [*(str(float(bound)) for bound in SECONDS), "+Inf"]
         return list(zip(bounds, accumulate(map(float, self.counts)), strict=True))
-
-
-class _Timed:
-    __slots__ = ("_start", "_times")
-
-    def __init__(self, times: _Times) -> None:
-        self._times = times
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        seconds = time.perf_counter() - self._start
-        self._times.counts[bisect_left(SECONDS, seconds)] += 1
-        self._times.seconds += seconds
 
 
 class _Models(Collector):

@@ -8,13 +8,16 @@ from typing import Any
 import numpy.typing as npt
 
 from netc_runtime.oip import Reader, Writer
+from netc_runtime.providers import usable_threads
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.batcher import Answer, Batcher
 from netc_runtime.serving.intake import Intake
 from netc_runtime.serving.tally import Tally
 from netc_runtime.session import Model
 
-AT_ONCE_S = 0.5e-3  # of a batch that runs in the loop, where two switches of threads take a tenth of it or more
+# Of a batch that runs in the loop: where two switches of threads take a tenth of it or more; and longer where there is
+# one core alone, which a thread beside the loop would only share with it.
+AT_ONCE_S = 0.5e-3 if usable_threads() > 1 else 8e-3
 
 
 class Served:
