@@ -123,6 +123,31 @@ def test_what_is_read_in_one_turn_of_the_loop_is_one_batch() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("at_once_s", "before", "batches"),
+    [
+        (1.0, 2, [[1, 2]]),
+        (1.0, 1, [[1], [2]]),  # who comes alone is not kept
+        (0.0, 2, [[1], [2]]),  # and beside a thread the loop goes on reading
+    ],
+)
+def test_a_batch_that_keeps_the_loop_lets_in_what_comes_first_where_requests_come_together(
+    at_once_s: float, before: int, batches: list[list[float]]
+) -> None:
+    async def main() -> None:
+        gate = Gate(shut=False)
+        batcher = Batcher("m", gate, 4, at_once_s=at_once_s)
+        await asyncio.gather(*submit(batcher, *(request(9) for _ in range(before))))
+        gate.batches.clear()
+        first = submit(batcher, request(1))
+        await asyncio.sleep(0)  # the loop goes round once
+        await asyncio.gather(*first, *submit(batcher, request(2)))
+        assert gate.batches == batches
+        await batcher.drain()
+
+    run(main())
+
+
 def test_rows_are_counted_and_not_requests() -> None:
     async def main() -> None:
         gate = Gate(shut=False)
