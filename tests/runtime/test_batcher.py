@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -521,6 +522,73 @@ def test_a_run_that_hangs_is_seen_by_the_watchdog() -> None:
     run(main())
 
 
+class Timed:
+    """A model that takes a millisecond for every 8 bytes, and notes whether it keeps the loop."""
+
+    def __init__(self) -> None:
+        self.in_the_loop: list[bool] = []
+
+    def __call__(self, feed: Tensors) -> Tensors:
+        self.in_the_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(feed["x"].nbytes / 8e3)
+        return {"y": feed["x"]}
+
+
+def test_what_keeps_the_loop_is_told_by_its_size_and_not_by_its_rows() -> None:
+    async def main() -> None:
+        model = Timed()
+        batcher = Batcher("m", model, 4, at_once_s=0.02)
+        none = Request({"x": np.empty((0, 2), np.float32)}, 0, None, 800)  # of the row that is run in their place
+        for each in (request(1), request(1), request(1, side=100), none, request(1)):
+            await batcher.submit(each)
+        assert model.in_the_loop == [False, True, False, False, True]
+        await batcher.drain()
+
+    run(main())
+
+
+def test_an_answer_is_handed_on_before_the_next_batch_keeps_the_loop() -> None:
+    async def main() -> None:
+        events: list[str] = []
+
+        def runs(feed: Tensors) -> Tensors:
+            events.append(f"runs {feed['x'][0, 0]:.0f}")
+            return {"y": feed["x"]}
+
+        async def asks(first: float) -> None:
+            await batcher.submit(request(first, key=None))
+            events.append(f"has {first:.0f}")
+
+        batcher = Batcher("m", runs, 1, at_once_s=1.0)
+        await asks(0)
+        events.clear()
+        await asyncio.gather(asks(1), asks(2))
+        assert events == ["runs 1", "has 1", "runs 2", "has 2"]
+        await batcher.drain()
+
+    run(main())
+
+
+def test_what_ends_a_run_in_the_loop_is_told_as_what_ends_the_thread() -> None:
+    async def main() -> None:
+        died: list[bool] = []
+
+        def runs(feed: Tensors) -> Tensors:
+            if feed["x"][0, 0] == 2:
+                raise SystemExit
+            return {"y": feed["x"]}
+
+        batcher = Batcher("m", runs, 1, at_once_s=1.0, died=lambda: died.append(True))
+        await batcher.submit(request(1))
+        for task in submit(batcher, request(2), request(3)):
+            assert (await fault(task)).code == "R535"
+        assert (died, batcher.open, batcher.hangs_in_the_loop) == ([True], False, False)
+        assert (batcher.holdings.rows, batcher.holdings.size_bytes) == (0, 0)
+        await batcher.drain()
+
+    run(main())
+
+
 # A batch of 3 ms, again and again, by a process with so many cores.
 WHERE = """
 import asyncio, os, sys, threading, time
@@ -578,21 +646,6 @@ def test_draining_refuses_newcomers_and_answers_everyone_accepted() -> None:
         await draining
         assert [task.result().outputs["y"][0, 0] for task in accepted] == [2, 4, 6]
         assert [thread.name for thread in threading.enumerate() if thread.name == "netc-m"] == []
-
-    run(main())
-
-
-def test_abandoning_answers_those_who_wait_at_once() -> None:
-    async def main() -> None:
-        gate = Gate()
-        batcher = Batcher("m", gate, 1)
-        running, waiting = submit(batcher, request(1), request(2))
-        await gate.entered()
-        batcher.abandon()
-        assert (await fault(waiting)).code == "R531"
-        gate.open()
-        assert (await running).outputs["y"].tolist() == [[2, 2]]
-        await batcher.drain()
 
     run(main())
 
@@ -706,3 +759,19 @@ def test_a_model_whose_rows_do_not_follow_is_run_whole_and_bounded(save_raw: Cal
     with pytest.raises(RequestFault) as caught:
         intake.request({"x": np.ones((5, 2), np.float32)})
     assert caught.value.code == "R209"
+
+
+def test_a_request_without_rows_counts_for_the_row_that_is_run(save_raw: Callable[..., Path]) -> None:
+    sides = ("N", "W")
+    path = save_raw(
+        [helper.make_node("Identity", ["x"], ["y"])], [Input("x", "f32", sides)], [Output("y", "f32", sides)]
+    )
+    intake = Intake(load(path, "cpu", max_batch=4))
+    for _ in range(2):
+        made = intake.request({"x": np.empty((0, 100), np.float32)})
+        assert (made.rows, made.key, made.size_bytes) == (0, None, 400)
+    with pytest.raises(ServeFault) as caught:
+        intake.request({"x": np.empty((0, 1 << 25), np.float32)})
+    assert (caught.value.code, caught.value.status) == ("R536", 413)
+    assert "134,217,728 bytes" in str(caught.value)
+    assert intake.request({"x": np.zeros((1, 100), np.float32)}).rows == 1

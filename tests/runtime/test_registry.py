@@ -799,38 +799,6 @@ def test_draining_answers_what_is_held_and_refuses_the_rest(
     run(main())
 
 
-def test_draining_that_takes_too_long_is_cut_short(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
-    put(plus(1))
-    begun, go_on = threading.Event(), threading.Event()
-
-    async def main() -> None:
-        registry = await started(models)
-        with registry.held("m") as served:
-            real = served.model.predict
-
-            def slow(feed: Any) -> Any:
-                begun.set()
-                go_on.wait()
-                return real(feed)
-
-            served.batcher._run = slow  # pyright: ignore[reportPrivateUsage]  # a model cannot be told to wait
-            running = asyncio.create_task(answer(served))
-            await asyncio.to_thread(begun.wait)
-            waiting = asyncio.create_task(answer(served))
-            await asyncio.sleep(0)
-            draining = asyncio.create_task(registry.drain())
-            await asyncio.sleep(0)
-            registry.abandon()
-            with pytest.raises(ServeFault) as caught:
-                await waiting
-            assert caught.value.code == "R531"
-        go_on.set()
-        assert await running == 1
-        await draining
-
-    run(main())
-
-
 def test_draining_does_not_wait_for_a_load(models: Path, put: Put, plus: Callable[[int], bytes]) -> None:
     put(plus(1))
     begun, go_on = threading.Event(), threading.Event()
@@ -904,6 +872,7 @@ def test_a_version_that_hangs_while_it_is_closed_is_seen_by_the_watchdog(
         await registry.unload("m")
         assert registry.ready
         assert not registry.live
+        assert (registry.served(), registry.at_work()) == ([], [served])
         go_on.set()
         assert await asked == 1
         await registry.drain()

@@ -61,6 +61,16 @@ def test_who_bears_no_token_is_told_401(guarded: Served, method: str, path: str)
     assert response.headers["x-request-id"]
 
 
+def test_each_who_is_refused_is_told_of_one_request(tmp_path: Path, serving: Callable[..., Served]) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "token").write_text(TOKEN)
+    server = serving(tmp_path / "models", "--token-file", str(tmp_path / "token"), "--drain-seconds", "1")
+    told = [server.client.get("/v2").headers.get_list("x-request-id") for _ in range(3)]
+    assert {len(ids) for ids in told} == {1}
+    assert len({ids[0] for ids in told}) == 3
+    assert server.stop() == 0
+
+
 def test_who_bears_it_is_answered(guarded: Served) -> None:
     guarded.client.headers.update(bearing(f"bearer  {TOKEN}"))
     try:

@@ -158,6 +158,8 @@ CASES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "chunks with long words": (431, (BIG + b"transfer-encoding: chunked\r\n\r\n5;x=", *[b"a" * 10_000] * 100)),
     "CONNECT": (400, (b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",)),
     "no address": (400, (b"GET http:// HTTP/1.1\r\nhost: a\r\n\r\n",)),
+    "no host": (400, (GOOD.replace(b"host: a\r\n", b""),)),
+    "two hosts": (400, (GOOD.replace(b"host: a\r\n", b"host: a\r\nHost: b\r\n"),)),
     "an application that fails": (500, (GOOD.replace(b"/echo", b"/fail"),)),
     "an answer without a length": (500, (GOOD.replace(b"/echo", b"/endless"),)),
     "a slow head": (408, (BIG,)),
@@ -182,6 +184,12 @@ def test_a_bad_request_has_its_answer_and_ends_its_connection(running: Running, 
     assert b"\r\nx-request-id: " in found or name == "refused before it is read"  # its application gives none
     assert b"Traceback" not in found
     good(running)
+
+
+def test_a_refusal_has_no_body_where_its_request_asks_for_none(running: Running) -> None:
+    found = running.ask(b"HEAD /fail HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 500 ")
+    assert found.partition(b"\r\n\r\n")[2] == b""
 
 
 def test_requests_follow_one_another_on_a_connection(running: Running) -> None:

@@ -28,7 +28,7 @@ class Holdings:
         self._name = name
         self._limits = limits
         self._row_s: float | None = None
-        self._ran_s: float | None = None  # of a row's time, without its way to the thread and back
+        self._ran_s: float | None = None  # that a byte takes, without the way to the thread and back
 
     def fit(self, rows: int, size_bytes: int) -> bool:
         """Say whether a request fits beside what is held."""
@@ -68,14 +68,14 @@ class Holdings:
         self.rows -= max(rows, 1)
         self.size_bytes -= size_bytes
 
-    def measured(self, rows: int, seconds: float, ran_s: float) -> None:
+    def measured(self, rows: int, size_bytes: int, seconds: float, ran_s: float) -> None:
         """Learn from a batch how long a row takes, and how long of that it ran; the latest weighs most."""
         self._row_s = _learned(self._row_s, seconds / max(rows, 1))
-        self._ran_s = _learned(self._ran_s, ran_s / max(rows, 1))
+        self._ran_s = _learned(self._ran_s, ran_s / max(size_bytes, 1))
 
-    def takes_s(self, rows: int) -> float:
-        """Estimate how long so many rows run; without end before anything was measured."""
-        return math.inf if self._ran_s is None else self._ran_s * rows
+    def takes_s(self, size_bytes: int) -> float:
+        """Estimate how long a batch of such a size runs, rows of other sides among it; at first without end."""
+        return math.inf if self._ran_s is None else self._ran_s * max(size_bytes, 1)
 
     def left_s(self, spent_s: float) -> float:
         """Estimate how long what is held will still take; 1 before anything was measured."""

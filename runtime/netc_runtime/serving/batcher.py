@@ -1,4 +1,4 @@
-"""Requests to one model, batched greedily: it runs at once when idle, and together what came while it was busy."""
+"""Requests to one model, batched greedily: when idle it runs what has come, and together what came while it ran."""
 
 import asyncio
 import math
@@ -51,8 +51,8 @@ class Batcher:
 
     `run` gives a batch's outputs by name; rows beyond `max_batch` of a single request are for it to split. A `tally`
     goes on counting, `died` is called when the thread has died. A batch that is expected to take less than `at_once_s`
-    runs in the loop: to hand it to a thread and back would take longer. The loop reads nothing meanwhile, so where
-    requests come together such a batch lets it go round first; no batch waits for a time.
+    runs in the loop: to hand it to a thread and back would take longer. The loop reads nothing meanwhile, so after a
+    batch of several requests such a one lets it go round twice; no batch waits for a time.
     """
 
     def __init__(
@@ -171,13 +171,6 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
 
-    def abandon(self) -> None:
-        """Take no more requests and answer those that wait with R531; a batch that runs is not stopped."""
-        self._draining = True
-        for pending in self._waiting.all():
-            self._waiting.remove(pending)
-            self._refuse(pending, ServeFault("R531", f"{self.name} closes", "come again, or ask another server", 1.0))
-
     def _check(self, rows: int, size_bytes: int) -> None:
         if self.failed is not None:
             raise ServeFault("R535", f"{self.name}: its worker has died", "the server ends; ask another one")
@@ -201,7 +194,7 @@ class Batcher:
         if self._waiting and not self._running and not self._scheduled:
             # After what is ready in the loop already: requests read in one go are one batch.
             self._scheduled = True
-            self._start_after(ROUNDS if self._together and self._is_short(self.holdings.rows) else 1)
+            self._start_after(ROUNDS if self._together and self._next_is_short() else 1)
 
     def _start_after(self, rounds: int) -> None:
         if rounds:
@@ -209,8 +202,13 @@ class Batcher:
         else:
             self._start()
 
-    def _is_short(self, rows: int) -> bool:
-        return self.holdings.takes_s(rows) < self._at_once_s
+    def _next_is_short(self) -> bool:
+        """Say whether what waits, or as much of it as runs together, will run in the loop."""
+        held = self.holdings
+        return self._is_short(held.size_bytes * min(held.rows, self._max_batch) // max(held.rows, 1))
+
+    def _is_short(self, size_bytes: int) -> bool:
+        return self.holdings.takes_s(size_bytes) < self._at_once_s
 
     def _start(self) -> None:
         self._scheduled = False
@@ -233,13 +231,21 @@ class Batcher:
                     self._running.append(pending)
         if self._running:
             job = partial(execute, self.name, self._run, self._running, self._max_batch)
-            if self._is_short(sum([each.request.rows for each in self._running])):
-                self.at_once_since = now
-                execution = job()
-                self.at_once_since = None
-                self._finish(execution)
+            if self._is_short(sum([each.request.size_bytes for each in self._running])):
+                self._run_at_once(job, now)
             else:
                 self._worker.start(job)
+
+    def _run_at_once(self, job: Callable[[], Execution], now: float) -> None:
+        self.at_once_since = now
+        try:
+            execution = job()
+        except BaseException as error:  # as in the thread, which ends by it
+            self._fail(error)
+            return
+        finally:
+            self.at_once_since = None
+        self._finish(execution)
 
     def _finish(self, execution: Execution) -> None:
         ran, self._running = self._running, []
@@ -254,9 +260,11 @@ class Batcher:
         stages = execution.input_ns, execution.infer_ns, execution.output_ns
         took_s = now - ran[0].started
         failed = any(isinstance(result, ServeFault) for result in execution.results)  # whose time is in no stage
-        self.holdings.measured(rows, took_s, took_s if failed else sum(stages) / 1e9)
+        self.holdings.measured(rows, size_bytes, took_s, took_s if failed else sum(stages) / 1e9)
         self._release(counted, size_bytes)
-        self._schedule()  # first: the answers are handed on while the next batch runs
+        soon = self._next_is_short()
+        if not soon:
+            self._schedule()  # first: the answers are handed on while the next batch runs in the thread
         self.tally.executed(execution.runs, stages)
         answered = answered_rows = 0
         total_s = queue_s = 0.0
@@ -276,6 +284,8 @@ class Batcher:
                 if not pending.future.done():
                     pending.future.set_result(Answer(result, pending.request.rows, rows, _ns(waited), *stages))
         self.tally.answered(answered, answered_rows, _ns(total_s), _ns(queue_s), stages)
+        if soon:
+            self._schedule()  # last: it would run before who waits for these answers is woken
 
     def _fail(self, error: BaseException) -> None:
         self.failed = error

@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         # Of the request that comes in: its number on the connection, whether it has begun, and is still in its head.
         self._number, self._begun, self._in_head = 1, False, True
         self._unread_bytes = 0  # that have come since something was taken: a head, or a piece of a body
-        self._url, self._headers, self._expects = b"", list[tuple[bytes, bytes]](), False
+        self._url, self._headers, self._hosts, self._expects = b"", list[tuple[bytes, bytes]](), 0, False
         self._answer: tuple[int, str] | None = None
         self._refusal = b""  # what is said when the requests before it have their answers
         self._watched: tuple[int, str] | None = None
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         if self._reads_again:
             return
         self._begun = self._in_head = True
-        self._url, self._headers, self._expects = b"", [], False
+        self._url, self._headers, self._hosts, self._expects = b"", [], 0, False
 
     def on_url(self, url: bytes) -> None:
         if self._reads_again:
@@ -238,7 +238,9 @@ class Connection(asyncio.Protocol):
         if not self._in_head:
             return  # a trailer, which nobody asks for
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
             self._expects = True
         self._headers.append((name, value))
 
@@ -273,6 +275,8 @@ class Connection(asyncio.Protocol):
         if version != "1.1":
             scope["http_version"] = version
             keep_alive = self._expects = False  # which 1.0 does not know
+        elif self._hosts != 1:
+            self._stop(400, f"the request has {self._hosts or 'no'} Host headers, and has to have one")
         cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self._expects)
         self._cycles.append(cycle)
         if len(self._cycles) == 1:
@@ -480,7 +484,8 @@ def _refusal(status: int, words: str, cycle: Cycle | None, retry: int | None = N
         *([] if retry is None else [f"retry-after: {retry}"]),
         "connection: close",
     ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    return head if cycle is not None and cycle.scope["method"] == "HEAD" else head + body
 
 
 def _address(transport: asyncio.Transport, which: str) -> tuple[str, int] | None:

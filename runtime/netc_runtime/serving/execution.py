@@ -23,7 +23,8 @@ _MEMORY = re.compile(
 class Request(NamedTuple):
     """The checked arrays of one request.
 
-    `rows` is what it counts for, at least 1. Requests of one `key` may share a batch, whose outputs are then those of
+    `size_bytes` is what they take, and of a request without rows what the one row takes that is run in its place.
+    Requests of one `key` may share a batch, whose outputs are then those of
     its rows, one after the other; one without a key runs alone.
     """
 

@@ -1,17 +1,20 @@
 """A request to a loaded model as the batcher takes it: checked, counted, and told what it may share a batch with."""
 
 from collections.abc import Hashable
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
 from netc_runtime import contract
+from netc_runtime.errors import ServeFault
 from netc_runtime.rows import row_symbol
 from netc_runtime.serving.execution import Request
 from netc_runtime.session import Model
 
 Array: TypeAlias = npt.NDArray[Any]
 MOST_KNOWN = 256  # sets of sides
+MOST_EMPTY_BYTES = 64 << 20  # as of a body, if none is allowed more
 
 
 class Intake:
@@ -29,7 +32,7 @@ class Intake:
         Rows of one shape and type may share a batch. A model whose batch is fixed, or whose outputs do not follow its
         rows, runs one request at a time, and so does a request without rows or with more than `max_batch`.
 
-        Raises: RequestFault R201 to R207 and R209; ManifestError R113.
+        Raises: RequestFault R201 to R207 and R209; ServeFault R536; ManifestError R113.
         """
         # What is checked are names, types and sides: arrays that are like earlier ones in these are as good.
         alike = like or tuple(
@@ -50,7 +53,15 @@ class Intake:
         feed, sizes = contract.conform(model.name, model.inputs, given)
         if model.manifest is not None:
             contract.require(model.name, model.manifest.require, sizes)
-        size_bytes = sum(array.nbytes for array in feed.values())
+        # A request without rows is answered by a row of zeros, of sides that no bytes had to be sent for.
+        size_bytes = sum(array.itemsize * prod([side or 1 for side in array.shape]) for array in feed.values())
+        if size_bytes > max(sum(array.nbytes for array in feed.values()), MOST_EMPTY_BYTES):
+            raise ServeFault(
+                "R536",
+                f"{model.name}: a request without rows is answered by running one of zeros, and of these sides it has "
+                f"{size_bytes:,} bytes, at most {MOST_EMPTY_BYTES:,} are run",
+                "send rows, or smaller sides",
+            )
         if self._rows is None:
             model.check_whole(feed)
             rows = max((len(array) for array in feed.values() if array.ndim), default=1)

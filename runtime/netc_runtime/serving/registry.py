@@ -134,12 +134,6 @@ class Registry:
         while self._closing:
             await asyncio.gather(*self._closing)
 
-    def abandon(self) -> None:
-        """Answer what still waits with R531, when draining has taken too long."""
-        self._draining = True
-        for served in [*self.served(), *self._closing.values()]:
-            served.batcher.abandon()
-
     def held(self, name: str, version: str | None = None) -> Served:
         """Give the version that is asked for, or the latest that is ready, and keep it from closing meanwhile.
 
@@ -161,7 +155,11 @@ class Registry:
     @property
     def live(self) -> bool:
         """Whether no model's worker has died or hangs, nor one's that is being closed."""
-        return all(served.batcher.live for served in [*self.served(), *self._closing.values()])
+        return all(served.batcher.live for served in self.at_work())
+
+    def at_work(self) -> list[Served]:
+        """Give every version that may have a batch running: those that are ready, and those that are being closed."""
+        return [*self.served(), *self._closing.values()]
 
     def served(self) -> list[Served]:
         """Give every version that is ready."""

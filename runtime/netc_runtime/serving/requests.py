@@ -48,7 +48,7 @@ def with_ids(app: Application, *, access: bool = False) -> Application:
 
         def tagged(message: Message) -> Awaitable[None]:
             if "status" in message:
-                message["headers"].append(header)
+                message["headers"] = [*message["headers"], header]
             return send(message)
 
         return handle(scope, receive, tagged)

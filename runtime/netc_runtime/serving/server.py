@@ -126,7 +126,7 @@ def _guard(registry: Registry) -> None:
     while True:
         time.sleep(1)
         try:
-            hanging = [served.name for served in registry.served() if served.batcher.hangs_in_the_loop]
+            hanging = [served.name for served in registry.at_work() if served.batcher.hangs_in_the_loop]
         except RuntimeError:
             continue  # the loop has changed what is looked through, so it does not hang
         if hanging:
