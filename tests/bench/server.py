@@ -366,7 +366,8 @@ def small(bench: Bench, nets: Sequence[Net]) -> Table:
                     rows += compared(net.name, wire, connections, found, missed)
                     if connections == 64:
                         busiest = {**found, **busiest}  # each by bytes, where it takes them
-        crowded.append(beside_all(net, busiest))
+        if bench.peers:
+            crowded.append(beside_all(net, busiest))
     notes = [
         told(not missed, "no peer answers more requests a second than ours, nor has a p99 below 0.91 of ours")
         + (f"; not {', '.join(missed)}." if missed else "."),

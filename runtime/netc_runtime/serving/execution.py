@@ -24,8 +24,8 @@ class Request(NamedTuple):
     """The checked arrays of one request.
 
     `size_bytes` is what they take, and of a request without rows what the one row takes that is run in its place.
-    Requests of one `key` may share a batch, whose outputs are then those of
-    its rows, one after the other; one without a key runs alone.
+    Requests of one `key` may share a batch, whose outputs are then those of its rows, one after the other; one without
+    a key runs alone.
     """
 
     feed: Tensors
