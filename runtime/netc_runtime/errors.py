@@ -179,6 +179,7 @@ class ServeFault(RuntimeFault):
     def __init__(self, code: str, message: str, help: str, retry_after_s: float | None = None) -> None:
         super().__init__(code, message, help)
         self.retry_after_s = retry_after_s
+        self.counted = False  # by a model's tally
 
     @property
     def status(self) -> int:

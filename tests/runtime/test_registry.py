@@ -937,3 +937,125 @@ def test_statistics_are_each_version_s(models: Path, put: Put, plus: Callable[[i
         await registry.drain()
 
     run(main())
+
+
+# --- what one call, or one folder, does to the others
+
+
+def test_a_load_whose_caller_leaves_goes_on_and_the_next_one_finds_it(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    begun, go_on, loads = threading.Event(), threading.Event(), list[Path]()
+
+    def slow(path: Path) -> Model:
+        loads.append(path)
+        begun.set()
+        go_on.wait()
+        return load(path)
+
+    async def main() -> None:
+        registry = await started(models, load=slow)
+        put(plus(1))
+        for _ in range(3):
+            asks = asyncio.create_task(registry.load("m"))
+            await asyncio.to_thread(begun.wait)
+            asks.cancel()
+            await asyncio.wait([asks])
+        go_on.set()
+        await registry.load("m")
+        assert await ask(registry) == 1
+        assert len(loads) == 1
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_model_that_comes_later_and_is_broken_takes_nobody_away_from_the_others(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+
+    async def main() -> None:
+        registry = await started(models)
+        put(b"broken", name="other")
+        for _ in range(3):
+            await registry.poll()
+            assert registry.ready
+        assert entries(registry) == [("m", 1, "READY"), ("other", 1, "UNAVAILABLE")]
+        put(plus(2), name="other")
+        for _ in range(2):
+            await registry.poll()
+        assert await ask(registry, name="other") == 2
+        assert registry.ready
+        with registry.held("other") as served:
+            served.batcher.failed = RuntimeError()  # now that it is served it counts
+            assert not registry.ready
+        await registry.unload("other")
+        assert registry.ready
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_start_that_fails_is_made_up_for(tmp_path: Path, plus: Callable[[int], bytes]) -> None:
+    root = tmp_path / "models"
+    path = root / "m" / "1" / "model.onnx"
+
+    async def main() -> None:
+        registry = Registry(Repository(root), load)
+        with pytest.raises(ServeFault) as caught:
+            await registry.start()
+        assert caught.value.code == "R542"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(plus(1))
+        await registry.poll()
+        assert not registry.ready  # it is new
+        await registry.poll()
+        assert registry.ready
+        assert await ask(registry) == 1
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_link_that_leads_to_itself_is_one_version_s_trouble(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+    put(plus(2), 2).with_name("x").symlink_to("x")
+
+    async def main() -> None:
+        registry = await started(models)
+        assert entries(registry) == [("m", 1, "READY"), ("m", 2, "UNAVAILABLE")]
+        assert await ask(registry) == 1
+        await registry.poll()
+        await registry.drain()
+
+    run(main())
+
+
+def test_a_load_tries_again_what_failed_for_a_moment_while_an_older_one_serves(
+    models: Path, put: Put, plus: Callable[[int], bytes]
+) -> None:
+    put(plus(1))
+    fails: list[bool] = []
+
+    def sometimes(path: Path) -> Model:
+        if fails:
+            raise OSError("for a moment")
+        return load(path)
+
+    async def main() -> None:
+        registry = await started(models, load=sometimes)
+        put(plus(2))
+        fails.append(True)
+        with pytest.raises(ServeFault) as caught:
+            await registry.load("m")
+        assert caught.value.code == "R543"
+        assert await ask(registry) == 1
+        fails.clear()
+        await registry.load("m")
+        assert await ask(registry) == 2
+        await registry.drain()
+
+    run(main())

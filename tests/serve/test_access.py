@@ -182,3 +182,25 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
 def test_origins_are_compared_as_browsers_write_them() -> None:
     found = resolve({}, {"NETC_SERVE_CORS_ORIGIN": "HTTP://A.example, https://[::1]:8443,*"})
     assert found.options.cors_origin == ("http://a.example", "https://[::1]:8443", "*")
+
+
+@pytest.mark.parametrize("call", ["load", "unload"])
+def test_a_page_of_another_origin_changes_no_models(tmp_path: Path, serving: Callable[..., Served], call: str) -> None:
+    write_model(tmp_path / "tiny" / "1" / "model.onnx")
+    server = serving(tmp_path, "--cors-origin", "https://app.example", "--drain-seconds", "1")
+    path = f"/v2/repository/models/tiny/{call}"
+    for origin in ("https://evil.example", "null", f"{server.url}.evil.example"):
+        refused = server.client.post(path, headers={"origin": origin})
+        assert refused.status_code == 403
+        assert "--cors-origin" in as_json(refused)["error"]
+    assert server.infer(ZEROS).status_code == 200
+    for headers in ({}, {"origin": server.url}, {"origin": "https://app.example"}):
+        assert server.client.post("/v2/repository/models/tiny/load", headers=headers).status_code == 200
+        assert server.client.post(path, headers=headers).status_code == 200
+    assert server.stop() == 0
+
+
+def test_an_address_with_a_slash_too_many_is_none(guarded: Served) -> None:
+    response = guarded.client.post("/v2/repository/index/", headers=bearing(f"Bearer {TOKEN}"))
+    assert response.status_code == 404
+    assert "error" in as_json(response)

@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import gzip
+import io
+import json
 import select
 import socket
 import threading
+import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -13,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import netc_runtime
 from netc_runtime.errors import ServeFault
-from netc_runtime.serving import served
+from netc_runtime.serving import images, served
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.app import App, AppLimits
+from netc_runtime.serving.form import File
 from netc_runtime.serving.metrics import Metrics
 from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.repository import Repository
@@ -316,6 +321,96 @@ def test_a_client_that_leaves_while_its_answer_is_written_is_no_error(gated: Mak
             asked.task.cancel()  # as the connection does
             await asked.answer()  # a task that is still cancelled would be logged with its traceback
             assert server.taken == 0
+
+    run(claim())
+
+
+def json_of(numbers: int) -> bytes:
+    tensor = {"name": "image", "shape": [numbers // 16, 1, 4, 4], "datatype": "FP32", "data": [1.5] * numbers}
+    return json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+
+
+def test_json_counts_for_what_reading_it_takes(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated(AppLimits(body_bytes=1 << 20, reading_bytes=2 << 20)) as server:
+            await server.registry.start()
+            for numbers, status in ((16_000, 200), (64_000, 413)):
+                body = json_of(numbers)
+                answer = await server.ask(content_length=str(len(body))).body(body).answer()
+                assert answer.status == status
+            assert "[R536]; send it in parts" in answer.error
+            assert server.taken == 0
+            assert (await server.good()).status == 200
+
+    run(claim())
+
+
+class Decoder:
+    """A model's `picture` that says how many of it ran at once."""
+
+    def __init__(self, picture: Callable[[Any], Any]) -> None:
+        self.now = self.most = 0
+        self._picture, self._lock = picture, threading.Lock()
+
+    def __call__(self, content: Any) -> Any:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        with self._lock:
+            self.now -= 1
+        return self._picture(content)
+
+
+def test_only_so_many_pictures_are_decoded_at_once(gated: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "usable_threads", lambda: 2)
+    file = io.BytesIO()
+    Image.new("L", (4, 4)).save(file, "PNG")
+
+    async def claim() -> None:
+        async with gated() as server:
+            await server.registry.start()
+            with server.registry.held("tiny") as one:
+                decoder = one.model.picture = Decoder(one.model.picture)
+            asked = [Asked(server.app, f"{INFER.removesuffix('infer')}images").body(file.getvalue()) for _ in range(12)]
+            assert [(await each.answer()).status for each in asked] == [200] * 12
+            assert decoder.most == 2
+            assert server.taken == 0
+
+    run(claim())
+
+
+def test_pictures_of_a_form_count_until_they_are_answered(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated() as server:
+            await server.registry.start()
+            file = io.BytesIO()
+            Image.new("L", (4, 4)).save(file, "PNG")
+            files, room = [File("a.png", file.getvalue())] * 4, Room(200)  # each is 64 bytes for the model
+            with server.registry.held("tiny") as one:
+                with Part(room) as part:
+                    part.grow(20)
+                    told, _ = await images.see_all(one, files, 5, images.gate(), part)
+                    assert sum("[R536]" in each.get("error", "") for each in told["results"]) == 2
+                with Part(room) as part, Part(room) as other:
+                    other.grow(100)
+                    with pytest.raises(ServeFault) as caught:
+                        await images.see_all(one, files, 5, images.gate(), part)
+                assert caught.value.code == "R537"
+
+    run(claim())
+
+
+def test_a_fault_that_the_queue_has_not_seen_is_counted(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated(AppLimits(body_bytes=1 << 20, reading_bytes=2 << 20)) as server:
+            await server.registry.start()
+            for body, more in ((b"{", {}), (BODY, {"content_encoding": "br"})):
+                await Asked(server.app, **more).body(body).answer()
+            await Asked(server.app, f"{INFER.removesuffix('infer')}images").body(b"no picture").answer()
+            with server.registry.held("tiny") as one:
+                assert one.batcher.tally.refused == {"R501": 1, "415": 1, "R303": 1}
+                assert one.batcher.tally.fail.count == 3
 
     run(claim())
 

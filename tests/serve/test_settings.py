@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str, str]] = {
     "token with a space": ({"NETC_SERVE_TOKEN": f"{SECRET} x"}, "", "R404", "something else than ASCII"),
     "two tokens": ({"NETC_SERVE_TOKEN": SECRET}, 'token-file = "t"', "R404", "two tokens: NETC_SERVE_TOKEN and "),
     "half of a pair": ({"NETC_SERVE_TLS_KEY": "k"}, "", "R404", "NETC_SERVE_TLS_KEY is given without tls-cert"),
-    "a body that never fits": ({}, "body-mib = 2000", "R404", "body-mib is 2000"),
+    "a body that never fits": ({}, "body-mib = 2000", "R404", "twice body-mib, which is 2000"),
 }
 
 

@@ -11,7 +11,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -38,14 +38,14 @@ from netc_runtime.serving.registry import Registry
 from netc_runtime.serving.requests import BUG, MODEL, ROWS
 from netc_runtime.serving.room import Part, Room
 from netc_runtime.serving.served import Served
-from netc_runtime.serving.threads import aside
+from netc_runtime.serving.threads import ASIDE_BYTES, aside
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
-ASIDE_BYTES = 1 << 17  # of JSON, from which it is read in a thread: a millisecond or two
+JSON_TIMES = 10  # as many bytes as its text JSON of numbers takes when it is read
 BRIEF_BYTES = 1 << 16  # of a body that a connection may hold before it is asked for
 JSON, OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 HEADER = b"inference-header-content-length"
@@ -65,9 +65,14 @@ class AppLimits:
 
 
 class App:
-    """The application over a registry; `ready` is false from the moment that the server drains."""
+    """The application over a registry; `ready` is false from the moment that the server drains.
 
-    def __init__(self, registry: Registry, metrics: Metrics, limits: AppLimits | None = None) -> None:
+    Pages of `origins` may have models loaded and unloaded, as those of the server's own may.
+    """
+
+    def __init__(
+        self, registry: Registry, metrics: Metrics, limits: AppLimits | None = None, origins: Iterable[str] = ()
+    ) -> None:
         self.registry = registry
         self.draining = False
         self._metrics = metrics
@@ -75,10 +80,13 @@ class App:
         self._room = Room(self._limits.reading_bytes)
         # Of so many bodies a thousand take no more than the room, and need not be counted.
         self._brief_bytes = min(BRIEF_BYTES, self._limits.body_bytes, self._limits.reading_bytes >> 10)
+        self._decoding = images.gate()
+        self._origins = frozenset(origins)
         self._loading: asyncio.Task[None] | None = None
         self._others = Starlette(
             routes=self._routes(), exception_handlers=dict[Any, Any]({HTTPException: _no_route, Exception: _bug})
         )
+        self._others.router.redirect_slashes = False  # its redirects name the scheme that a proxy has hidden
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request, as ASGI calls an application."""
@@ -152,6 +160,9 @@ class App:
                     parts, length = served.writer.known(asked.like, answer.outputs, asked.wanted) or await _written(
                         served, asked, answer
                     )
+                except (RuntimeFault, _BodyError) as error:
+                    _count(served, error, began)
+                    raise
                 finally:
                     self._metrics.took(served, time.perf_counter() - began)
             told = b"".join(parts)
@@ -188,6 +199,10 @@ class App:
             # Of a request by bytes only the head is parsed: here, where its length has five digits at most.
             if len(body) < ASIDE_BYTES or (header is not None and len(header) < 6):
                 return served.reader.read(body, header)
+            text = len(body)
+            if header is not None and len(header) < 12 and header.isascii() and header.isdigit():
+                text = min(text, int(header))
+            part.grow(len(body) + JSON_TIMES * text)
             return await aside(served.reader.read, body, header)
 
     async def _images(self, request: Request) -> Response:
@@ -206,13 +221,20 @@ class App:
                 with Part(self._room) as part:
                     body = await _body(request.receive, headers, _length(headers), self._limits.body_bytes, part)
                     if boundary is None:
-                        seeing = images.see(served, bytes(body), images.read_top(top))
+                        if not isinstance(body, bytes):
+                            part.grow(2 * len(body))
+                            body = bytes(body)
+                        seeing = images.see(served, body, images.read_top(top), self._decoding)
                     else:
                         part.grow(2 * len(body))
                         form = await aside(read_form, body, boundary, ("top",))
-                        seeing = images.see_all(served, form.files, images.read_top(top, form.fields.get("top")))
-                seen, answers = await seeing
+                        asked = images.read_top(top, form.fields.get("top"))
+                        seeing = images.see_all(served, form.files, asked, self._decoding, part)
+                    seen, answers = await seeing
                 request.scope[ROWS] = sum(answer.rows for answer in answers)
+            except (RuntimeFault, _BodyError) as error:
+                _count(served, error, began)
+                raise
             finally:
                 self._metrics.took(served, time.perf_counter() - began)
         response = _json(200, {**told, **seen})
@@ -274,14 +296,26 @@ class App:
         return Response(orjson.dumps(lines), media_type="application/json")
 
     async def _load_model(self, request: Request) -> Response:
+        self._see_origin(request)
         read_load(await _little(request))
         await self.registry.load(request.path_params["model"])
         return _json(200, {})
 
     async def _unload_model(self, request: Request) -> Response:
+        self._see_origin(request)
         read_unload(await _little(request))
         await self.registry.unload(request.path_params["model"])
         return _json(200, {})
+
+    def _see_origin(self, request: Request) -> None:
+        """See that no strange page asks: a browser sends such a call without asking the server whether it may.
+
+        Raises: HTTPException 403.
+        """
+        origin = request.headers.get("origin")
+        if origin is None or self._origins & {origin, "*"} or origin.partition("://")[2] == request.headers.get("host"):
+            return
+        raise HTTPException(403, "pages of other origins may not load and unload models; --cors-origin lets them")
 
     async def _exposition(self, _: Request) -> Response:
         return Response(self._metrics.exposition(), media_type=self._metrics.media_type)
@@ -319,6 +353,17 @@ class _BodyError(Exception):
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
         self.status, self.words = status, words
+
+
+def _count(served: Served, error: "RuntimeFault | _BodyError", began: float) -> None:
+    """Count an answer that is a fault, which the queue has not counted, in the model's tally."""
+    if isinstance(error, _BodyError):
+        code = str(error.status)
+    elif isinstance(error, ServeFault) and error.counted:
+        return
+    else:
+        code = error.code
+    served.batcher.tally.failed(code, int((time.perf_counter() - began) * 1e9))
 
 
 def _length(headers: dict[bytes, bytes]) -> int | None:

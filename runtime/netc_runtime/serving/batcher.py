@@ -130,7 +130,7 @@ class Batcher:
         try:
             self._check(rows, size_bytes)
         except ServeFault as fault:
-            self.tally.failed(fault.code, 0)
+            self._count(fault, 0)
             raise
 
     async def submit(self, request: Request, timeout_s: float | None = None) -> Answer:
@@ -343,10 +343,14 @@ class Batcher:
         self._answer_fault(pending, fault, self._clock())
 
     def _answer_fault(self, pending: Pending, fault: ServeFault, now: float) -> None:
-        self.tally.failed(fault.code, _ns(now - pending.arrived))
+        self._count(fault, _ns(now - pending.arrived))
         assert pending.future is not None
         if not pending.future.done():
             pending.future.set_exception(fault)
+
+    def _count(self, fault: ServeFault, took_ns: int) -> None:
+        self.tally.failed(fault.code, took_ns)
+        fault.counted = True
 
     def _release(self, rows: int, size_bytes: int) -> None:
         self.holdings.give_back(rows, size_bytes)

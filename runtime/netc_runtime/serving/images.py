@@ -6,15 +6,22 @@ from typing import Any, TypeAlias
 
 from netc_runtime.errors import ModelFault, RuntimeFault, ServeFault
 from netc_runtime.pictures import MAX_WORKERS
+from netc_runtime.providers import usable_threads
 from netc_runtime.serving.batcher import Answer
 from netc_runtime.serving.form import File
+from netc_runtime.serving.room import Part
 from netc_runtime.serving.served import Served
-from netc_runtime.serving.threads import aside
+from netc_runtime.serving.threads import ASIDE_BYTES, aside
 from netc_runtime.show import said
 
 Json: TypeAlias = dict[str, Any]
 
 MOST_LABELS = 9999
+
+
+def gate() -> asyncio.Semaphore:
+    """Make what bounds how many pictures a server decodes at once: a large one takes a gigabyte meanwhile."""
+    return asyncio.Semaphore(min(MAX_WORKERS, usable_threads()))
 
 
 def recipe(served: Served) -> Json | None:
@@ -46,25 +53,31 @@ def read_top(*given: str | None) -> int:
     return int(text)
 
 
-async def see(served: Served, content: bytes, top: int) -> tuple[Json, list[Answer]]:
-    """Answer one picture.
+async def see(served: Served, content: bytes, top: int, gate: asyncio.Semaphore) -> tuple[Json, list[Answer]]:
+    """Answer one picture, which is decoded when the gate lets it.
 
     Raises: ImageFault; RequestFault R203 to R206 and R210; ModelFault R112; ServeFault R530 to R536.
     """
-    tensor, picture = await aside(served.model.picture, content)
+    async with gate:
+        tensor, picture = await aside(served.model.picture, content)
     answer = await served.infer({tensor: picture[None]})
-    return {"outputs": _said(served, answer, top)}, [answer]
+    # Maps of megapixels are counted, and become JSON.
+    large = sum(output.nbytes for output in answer.outputs.values()) > ASIDE_BYTES
+    outputs = await aside(_said, served, answer, top) if large else _said(served, answer, top)
+    return {"outputs": outputs}, [answer]
 
 
-async def see_all(served: Served, files: Sequence[File], top: int) -> tuple[Json, list[Answer]]:
+async def see_all(
+    served: Served, files: Sequence[File], top: int, gate: asyncio.Semaphore, part: Part
+) -> tuple[Json, list[Answer]]:
     """Answer pictures in order; one that cannot be answered has an `error` in place of its outputs.
 
-    All are read before the first is queued, so that those of one size share batches.
+    All are read before the first is queued, so that those of one size share batches. `part` grows by what they take.
 
     Raises: ModelFault R112; ServeFault R530 to R532, R534 to R537 where the server cannot answer now, or not so many.
     """
     served.batcher.admit(len(files), 0)
-    prepared = await _prepared(served, files)
+    prepared = await _prepared(served, files, gate, part)
     answers = await asyncio.gather(*(_inferred(served, each) for each in prepared))
     for answer in answers:
         # The client is to come again: answers to some of the pictures would not tell it so.
@@ -75,9 +88,10 @@ async def see_all(served: Served, files: Sequence[File], top: int) -> tuple[Json
     return {"results": results}, [answer for answer in answers if isinstance(answer, Answer)]
 
 
-async def _prepared(served: Served, files: Sequence[File]) -> list[Json | RuntimeFault]:
-    most, taken = served.batcher.limits.size_bytes, 0
-    gate = asyncio.Semaphore(MAX_WORKERS)
+async def _prepared(
+    served: Served, files: Sequence[File], gate: asyncio.Semaphore, part: Part
+) -> list[Json | RuntimeFault]:
+    most, taken, read = served.batcher.limits.size_bytes, 0, part.size_bytes
 
     async def prepare(file: File) -> Json | RuntimeFault:
         nonlocal taken
@@ -85,6 +99,7 @@ async def _prepared(served: Served, files: Sequence[File]) -> list[Json | Runtim
             if taken <= most:
                 try:
                     tensor, picture = await aside(served.model.picture, file.content)
+                    part.grow(read + taken + picture.nbytes)
                 except ModelFault:
                     raise  # none of them can be answered
                 except RuntimeFault as fault:

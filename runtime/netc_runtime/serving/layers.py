@@ -10,8 +10,15 @@ from netc_runtime.serving.bearer import with_token
 from netc_runtime.serving.options import Options
 from netc_runtime.serving.requests import Application, with_ids
 
-ASKED = ("authorization", "content-type", "inference-header-content-length", "traceparent", "x-request-id")
-TOLD = ("inference-header-content-length", "retry-after", "x-request-id")
+ASKED = (
+    "authorization",
+    "content-encoding",
+    "content-type",
+    "inference-header-content-length",
+    "traceparent",
+    "x-request-id",
+)
+TOLD = ("inference-header-content-length", "retry-after", "server-timing", "x-request-id")
 Layer = Callable[[Application], Application]
 
 

@@ -64,10 +64,10 @@ def check(options: "Options", given: dict[str, str]) -> None:
     if options.token is not None and options.token_file is not None:
         message = f"there are two tokens: {said('token')} and {said('token_file')}"
         raise EnvironmentFault("R404", message, "give one of them")
-    if options.reading_mib < options.body_mib:
+    if options.reading_mib < 2 * options.body_mib:
         raise EnvironmentFault(
             "R404",
-            f"reading-mib is {options.reading_mib}, less than one body may have: body-mib is {options.body_mib}",
+            f"reading-mib is {options.reading_mib}, and one body may take twice body-mib, which is {options.body_mib}",
             "raise the one, or lower the other",
         )
 

@@ -70,6 +70,8 @@ class Registry:
         self._models: dict[str, dict[int, _Slot]] = {}
         self._unloaded: dict[str, list[int]] = {}  # by call, with their versions: polling leaves them alone
         self._closing: dict[asyncio.Task[None], Served] = {}
+        self._asked: dict[str, asyncio.Task[None]] = {}  # what load calls wait for, and has not begun
+        self._needed: set[str] = set()  # the models without one of which the server is not ready
         self._lock = asyncio.Lock()  # one change at a time; requests do not wait for it
         self._started = False
         self._draining = False
@@ -80,7 +82,6 @@ class Registry:
         Raises: ServeFault R542.
         """
         await self._update(None, patient=False)
-        self._started = True
 
     async def poll(self) -> None:
         """Follow what has changed on disk since the last time.
@@ -95,11 +96,20 @@ class Registry:
     async def load(self, name: str) -> None:
         """Load a model's versions, those again whose files have changed or could not be loaded.
 
+        A caller that is cancelled leaves the load to its end: there is no stopping it, and the next one finds it.
+
         Raises: ServeFault R540 when there is none of this name, R542; R543 when its latest version cannot be loaded.
         """
         if name_of(name) is None:
             raise _no_model(name)
-        await self._update(name, patient=False)
+        update = self._asked.get(name)
+        if update is None:
+            update = self._asked[name] = asyncio.create_task(self._update(name, patient=False))
+            update.add_done_callback(_forgotten)
+        try:
+            await asyncio.shield(update)
+        finally:
+            del update  # a fault keeps this frame, which would keep the fault
         slots = self._models.get(name)
         if not slots:
             raise _no_model(name)
@@ -116,6 +126,7 @@ class Registry:
             if name not in self._models:
                 raise _no_model(name)
             slots = self._models.pop(name)
+            self._needed.discard(name)
             self._unloaded[name] = sorted(slots)
             for slot in slots.values():
                 self._retire(slot)
@@ -149,8 +160,13 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        """Whether every model has a version that answers, and none has lost its worker."""
-        return self._started and not self._draining and all(map(self._answers, self._models.values()))
+        """Whether every model that was there at the start, or has been served, has a version that answers.
+
+        One that is put there later, and cannot be loaded, takes nobody away from the others.
+        """
+        if not self._started or self._draining:
+            return False
+        return all(self._answers(slots) for name, slots in self._models.items() if name in self._needed)
 
     @property
     def live(self) -> bool:
@@ -246,6 +262,8 @@ class Registry:
 
     async def _update(self, only: str | None, *, patient: bool) -> None:
         async with self._lock:
+            if only is not None:
+                self._asked.pop(only, None)  # who asks from now on waits for the next one
             found = await aside(self._repository.scan)
             if only is not None:
                 self._unloaded.pop(only, None)
@@ -254,6 +272,9 @@ class Registry:
                     return
                 if only in (None, name):
                     await self._update_model(name, found.get(name, {}), patient=patient, again=only is not None)
+            if only is None and not self._started:
+                self._needed.update(self._models)
+                self._started = True
 
     async def _update_model(self, name: str, found: dict[int, Found], *, patient: bool, again: bool) -> None:
         slots = self._models.setdefault(name, {})
@@ -263,7 +284,7 @@ class Registry:
             each = found[version]
             if each.problem:
                 slot.reason = self._relative(each.problem)
-            elif slot.tried != each.stamp or (again and slot.served is None):
+            elif slot.tried != each.stamp or (again and (slot.served is None or slot.verdict)):
                 if patient and slot.seen != each.stamp:
                     slot.seen = each.stamp
                     slot.reason = "its files are new; they are loaded when they have stayed the same for two polls"
@@ -280,6 +301,7 @@ class Registry:
                 self._retire(slots.pop(version))
         if not slots:
             del self._models[name]
+            self._needed.discard(name)
 
     async def _load(self, name: str, version: int, slot: _Slot, found: Found, loaded: int) -> None:
         if slot.served is None and loaded >= self._most:
@@ -299,6 +321,7 @@ class Registry:
             if self._draining:
                 self._close(served)
                 return
+            self._needed.add(name)
             old, slot.served = slot.served, served
             if old is not None:
                 self._close(old)
@@ -334,6 +357,11 @@ class Registry:
         """Leave out where the repository lies: the index is read by strangers."""
         root = self._repository.root
         return text.replace(f"{root if root.is_dir() else root.parent}{os.sep}", "")
+
+
+def _forgotten(update: "asyncio.Task[None]") -> None:
+    if not update.cancelled():
+        update.exception()  # whoever asked may have gone: a fault that nobody reads is not worth a warning
 
 
 def _no_model(name: str) -> ServeFault:

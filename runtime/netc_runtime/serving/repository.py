@@ -101,6 +101,8 @@ class Repository:
             return Found(path, problem=fault.message)
         except OSError as error:  # removed as we look, or not ours to read
             return Found(path, problem=f"{path.parent}: {error.strerror or error}")
+        except RuntimeError:  # before Python 3.13 a link that leads to itself is one
+            return Found(path, problem=f"{path.parent} has a link that leads to itself")
         if FILE not in {name for name, *_ in stamp}:
             return Found(path, problem=f"{path.parent} has no {FILE}")
         return Found(path, stamp)

@@ -22,15 +22,26 @@ class Part:
         self._room = room
         self._size = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes now."""
+        return self._size
+
     def grow(self, size_bytes: int) -> None:
         """Take so many bytes in all; it never shrinks.
 
-        Raises: ServeFault R537 where there is no room for them now.
+        Raises: ServeFault R537 where there is no room for them now, R536 where there never is.
         """
         more = size_bytes - self._size
         if more <= 0:
             return
         room = self._room
+        if size_bytes > room.most:
+            raise ServeFault(
+                "R536",
+                f"to read this body takes {size_bytes:,} bytes, and {room.most:,} are what all may take at once",
+                "send it in parts, or tensors as bytes: numbers in JSON take ten times as much",
+            )
         if room.taken + more > room.most:
             raise ServeFault(
                 "R537",

@@ -87,7 +87,7 @@ async def _serve(
         died=died.set,
     )
     metrics.watch(registry)
-    app = App(registry, metrics, AppLimits(options.body_mib * MIB, options.reading_mib * MIB))
+    app = App(registry, metrics, AppLimits(options.body_mib * MIB, options.reading_mib * MIB), options.cors_origin)
     config.app = around(app)
 
     def drain() -> None:
@@ -119,6 +119,8 @@ async def _poll(registry: Registry, seconds: float) -> None:
             await registry.poll()
         except RuntimeFault as fault:
             _log.error("%s", fault)
+        except Exception:  # the next time it may go well
+            _log.exception("looking for models fails")
 
 
 def _guard(registry: Registry) -> None:

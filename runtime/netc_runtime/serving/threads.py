@@ -7,6 +7,7 @@ from typing import TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
+ASIDE_BYTES = 1 << 17  # of JSON, or of what becomes JSON, from which it is worth a thread: a millisecond or two
 
 _started: WeakSet[threading.Thread] = WeakSet()
 
