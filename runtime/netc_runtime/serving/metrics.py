@@ -72,7 +72,7 @@ class _Models(Collector):
             return GaugeMetricFamily(name, about, labels=[*LABELS, *labels])
 
         answered = counter("netc_requests", "Requests that were answered, by how.", "outcome")
-        refused = counter("netc_faults", "Requests that have a fault for an answer, by its code, or its status where it has none.", "code")
+        refused = counter("netc_faults", "Requests that have a fault for an answer, by its code or its status.", "code")
         rows = counter("netc_rows", "Rows of the requests that have their tensors.")
         runs = counter("netc_runs", "Runs of the graph, by the rows of the batch.", "rows")
         spent = counter("netc_stage_seconds", "Seconds of requests, by where they were.", "stage")
