@@ -79,7 +79,7 @@ CODES: dict[str, Kind] = {
     "R533": Kind("the model fails on this request", 1),
     "R534": Kind("memory does not suffice for this request", 3),
     "R535": Kind("the model's worker has died", 3),
-    "R536": Kind("the request is larger than the queue", 1),
+    "R536": Kind("the request is larger than the queue, or than what is read", 1),
     "R537": Kind("the server reads as many bytes as it may", 3),
     "R540": Kind("there is no such model", 1),
     "R541": Kind("the model has no such version", 1),

@@ -20,6 +20,7 @@ from PIL import Image
 
 import netc_runtime
 from netc_runtime.errors import ServeFault
+from netc_runtime.providers import usable_threads
 from netc_runtime.serving import images, served
 from netc_runtime.serving.admission import Limits
 from netc_runtime.serving.app import App, AppLimits
@@ -390,13 +391,73 @@ def test_pictures_of_a_form_count_until_they_are_answered(gated: Make) -> None:
             with server.registry.held("tiny") as one:
                 with Part(room) as part:
                     part.grow(20)
-                    told, _ = await images.see_all(one, files, 5, images.gate(), part)
-                    assert sum("[R536]" in each.get("error", "") for each in told["results"]) == 2
+                    feeds = await images.Decoder().read_all(one, files, part)
+                    assert [isinstance(each, ServeFault) for each in feeds] == [False, False, True, True]
+                    told, _ = await images.see_all(one, ["a.png"] * 4, feeds, 5)
+                    assert ["[R536]" in each.get("error", "") for each in told["results"]] == [False, False, True, True]
+                ran = one.batcher.tally.executions
                 with Part(room) as part, Part(room) as other:
                     other.grow(100)
+                    feeds = await images.Decoder().read_all(one, files, part)
                     with pytest.raises(ServeFault) as caught:
-                        await images.see_all(one, files, 5, images.gate(), part)
+                        await images.see_all(one, ["a.png"] * 4, feeds, 5)
                 assert caught.value.code == "R537"
+                assert one.batcher.tally.executions == ran  # nothing was run for it
+                assert room.taken == 0
+
+    run(claim())
+
+
+def test_a_picture_whose_turn_does_not_come_is_504(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated(queue=Limits(timeout_s=0.1)) as server:
+            await server.registry.start()
+            free = threading.Event()
+            with server.registry.held("tiny") as one:
+                decode = one.model.picture
+
+                def held(content: Any) -> Any:
+                    assert free.wait(30)
+                    return decode(content)
+
+                one.model.picture = held
+            file = io.BytesIO()
+            Image.new("L", (4, 4)).save(file, "PNG")
+            path = f"{INFER.removesuffix('infer')}images"
+            first = [Asked(server.app, path).body(file.getvalue()) for _ in range(usable_threads())]
+            await asyncio.sleep(0.05)
+            late = await Asked(server.app, path).body(file.getvalue()).answer()
+            assert late.status == 504
+            assert "R532" in late.error
+            free.set()
+            assert {(await each.answer()).status for each in first} == {200}
+            assert server.taken == 0
+
+    run(claim())
+
+
+def test_a_form_whose_pictures_do_not_fit_keeps_none_of_them(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated(queue=Limits(size_bytes=100)) as server:
+            await server.registry.start()
+            kept: list[weakref.ref[Any]] = []
+            with server.registry.held("tiny") as one:
+                decode = one.model.picture
+
+                def noted(content: Any) -> Any:
+                    tensor, picture = decode(content)
+                    kept.append(weakref.ref(picture if picture.base is None else picture.base))
+                    return tensor, picture
+
+                one.model.picture = noted
+                file = io.BytesIO()
+                Image.new("L", (4, 4)).save(file, "PNG")
+                with Part(Room(1 << 20)) as part:
+                    feeds = await images.Decoder().read_all(one, [File("a.png", file.getvalue())] * 20, part)
+                assert [isinstance(each, ServeFault) for each in feeds].count(False) == 1
+                # The rest were not even read, but for those that were on their way.
+                assert len(kept) <= 1 + usable_threads()
+                assert sum(each() is not None for each in kept) == 1
 
     run(claim())
 

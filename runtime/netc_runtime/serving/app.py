@@ -29,6 +29,7 @@ from netc_runtime.errors import EnvironmentFault, ImageFault, RequestFault, Runt
 from netc_runtime.oip import InferRequest
 from netc_runtime.oip.datatypes import NAMES
 from netc_runtime.oip.repository import MOST_BYTES, read_index, read_load, read_unload
+from netc_runtime.providers import usable_threads
 from netc_runtime.serving import images
 from netc_runtime.serving.batcher import Answer
 from netc_runtime.serving.form import boundary_of, read_form
@@ -80,7 +81,8 @@ class App:
         self._room = Room(self._limits.reading_bytes)
         # Of so many bodies a thousand take no more than the room, and need not be counted.
         self._brief_bytes = min(BRIEF_BYTES, self._limits.body_bytes, self._limits.reading_bytes >> 10)
-        self._decoding = images.gate()
+        self._decoder = images.Decoder()
+        self._parsing = asyncio.Semaphore(usable_threads())
         self._origins = frozenset(origins)
         self._loading: asyncio.Task[None] | None = None
         self._others = Starlette(
@@ -160,7 +162,7 @@ class App:
                     parts, length = served.writer.known(asked.like, answer.outputs, asked.wanted) or await _written(
                         served, asked, answer
                     )
-                except (RuntimeFault, _BodyError) as error:
+                except Exception as error:
                     _count(served, error, began)
                     raise
                 finally:
@@ -202,8 +204,9 @@ class App:
             text = len(body)
             if header is not None and len(header) < 12 and header.isascii() and header.isdigit():
                 text = min(text, int(header))
-            part.grow(len(body) + JSON_TIMES * text)
-            return await aside(served.reader.read, body, header)
+            async with self._parsing:  # what waits for its turn takes no more than it has
+                part.grow(len(body) + JSON_TIMES * text)
+                return await aside(served.reader.read, body, header)
 
     async def _images(self, request: Request) -> Response:
         name, version = request.path_params["model"], request.path_params.get("version")
@@ -224,15 +227,22 @@ class App:
                         if not isinstance(body, bytes):
                             part.grow(2 * len(body))
                             body = bytes(body)
-                        seeing = images.see(served, body, images.read_top(top), self._decoding)
+                        feed = await self._decoder.read(served, body)
+                        del body  # what is read counts in the queue
+                        seeing = images.see(served, feed, images.read_top(top))
                     else:
                         part.grow(2 * len(body))
                         form = await aside(read_form, body, boundary, ("top",))
+                        del body
                         asked = images.read_top(top, form.fields.get("top"))
-                        seeing = images.see_all(served, form.files, asked, self._decoding, part)
-                    seen, answers = await seeing
+                        served.batcher.admit(len(form.files), 0)
+                        feeds = await self._decoder.read_all(served, form.files, part)
+                        names = [file.name for file in form.files]
+                        del form
+                        seeing = images.see_all(served, names, feeds, asked)
+                seen, answers = await seeing
                 request.scope[ROWS] = sum(answer.rows for answer in answers)
-            except (RuntimeFault, _BodyError) as error:
+            except Exception as error:
                 _count(served, error, began)
                 raise
             finally:
@@ -313,6 +323,8 @@ class App:
         Raises: HTTPException 403.
         """
         origin = request.headers.get("origin")
+        if request.headers.get("sec-fetch-site") == "same-origin":  # whatever name a proxy gives the host
+            return
         if origin is None or self._origins & {origin, "*"} or origin.partition("://")[2] == request.headers.get("host"):
             return
         raise HTTPException(403, "pages of other origins may not load and unload models; --cors-origin lets them")
@@ -355,14 +367,14 @@ class _BodyError(Exception):
         self.status, self.words = status, words
 
 
-def _count(served: Served, error: "RuntimeFault | _BodyError", began: float) -> None:
+def _count(served: Served, error: Exception, began: float) -> None:
     """Count an answer that is a fault, which the queue has not counted, in the model's tally."""
-    if isinstance(error, _BodyError):
-        code = str(error.status)
-    elif isinstance(error, ServeFault) and error.counted:
+    if isinstance(error, ServeFault) and error.counted:
         return
-    else:
+    if isinstance(error, RuntimeFault):
         code = error.code
+    else:
+        code = str(error.status) if isinstance(error, _BodyError) else "500"
     served.batcher.tally.failed(code, int((time.perf_counter() - began) * 1e9))
 
 

@@ -1,7 +1,8 @@
 """Pictures in place of tensors: what a model says of one, or of each of several in one request."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from netc_runtime.errors import ModelFault, RuntimeFault, ServeFault
@@ -19,9 +20,77 @@ Json: TypeAlias = dict[str, Any]
 MOST_LABELS = 9999
 
 
-def gate() -> asyncio.Semaphore:
-    """Make what bounds how many pictures a server decodes at once: a large one takes a gigabyte meanwhile."""
-    return asyncio.Semaphore(min(MAX_WORKERS, usable_threads()))
+class Decoder:
+    """Reads the pictures of a server: as many at once as it has cores, as a large one takes a gigabyte meanwhile."""
+
+    def __init__(self) -> None:
+        self._most = min(MAX_WORKERS, usable_threads())
+        self._turns = asyncio.Semaphore(self._most)
+
+    async def read(self, served: Served, content: bytes) -> Json:
+        """Make what a model takes of a picture, when it is its turn.
+
+        Raises: ImageFault; RequestFault R210; ModelFault R112; ServeFault R532 where its turn does not come in time.
+        """
+        async with self._turn(served):
+            tensor, picture = await aside(served.model.picture, content)
+        return {tensor: picture[None]}
+
+    async def read_all(self, served: Served, files: Sequence[File], part: Part) -> list[Json | RuntimeFault]:
+        """Do so for each of several, or give its fault; `part` grows by what they take.
+
+        Raises: ModelFault R112, as none of them can be answered.
+        """
+        most, taken, read = served.batcher.limits.size_bytes, 0, part.size_bytes
+        full: ServeFault | None = None
+        own = asyncio.Semaphore(self._most)  # no more of them wait for a turn before somebody else's
+
+        async def prepare(file: File) -> Json | RuntimeFault:
+            nonlocal taken, full
+            async with own:
+                if full is not None:
+                    return full
+                try:
+                    feed = await self.read(served, file.content)
+                    size = sum(array.nbytes for array in feed.values())
+                    if taken + size > most:
+                        message = f"{served.name}: the pictures before this one take what the queue holds at most"
+                        raise ServeFault("R536", f"{message}, {most:,} bytes", "send it in another request")
+                    part.grow(read + taken + size)
+                except ModelFault:
+                    raise
+                except RuntimeFault as fault:
+                    if isinstance(fault, ServeFault):
+                        full = fault  # the rest need not be read
+                    return fault.with_traceback(None)  # whose frames keep the picture
+                taken += size
+                return feed
+
+        found = await asyncio.gather(*map(prepare, files), return_exceptions=True)
+        prepared: list[Json | RuntimeFault] = []
+        for each in found:
+            if isinstance(each, ModelFault) or (isinstance(each, BaseException) and not isinstance(each, RuntimeFault)):
+                raise each
+            prepared.append(each)
+        return prepared
+
+    @asynccontextmanager
+    async def _turn(self, served: Served) -> AsyncGenerator[None]:
+        limit = served.batcher.limits.timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise ServeFault(
+                "R532",
+                f"{served.name}: the picture waited {limit:g} s for its turn to be read, its deadline",
+                "come again when the load is lower",
+                served.batcher.retry_after_s,
+            ) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 def recipe(served: Served) -> Json | None:
@@ -53,14 +122,12 @@ def read_top(*given: str | None) -> int:
     return int(text)
 
 
-async def see(served: Served, content: bytes, top: int, gate: asyncio.Semaphore) -> tuple[Json, list[Answer]]:
-    """Answer one picture, which is decoded when the gate lets it.
+async def see(served: Served, feed: Json, top: int) -> tuple[Json, list[Answer]]:
+    """Answer one picture that was read.
 
-    Raises: ImageFault; RequestFault R203 to R206 and R210; ModelFault R112; ServeFault R530 to R536.
+    Raises: RequestFault R203 to R206; ServeFault R530 to R536.
     """
-    async with gate:
-        tensor, picture = await aside(served.model.picture, content)
-    answer = await served.infer({tensor: picture[None]})
+    answer = await served.infer(feed)
     # Maps of megapixels are counted, and become JSON.
     large = sum(output.nbytes for output in answer.outputs.values()) > ASIDE_BYTES
     outputs = await aside(_said, served, answer, top) if large else _said(served, answer, top)
@@ -68,49 +135,30 @@ async def see(served: Served, content: bytes, top: int, gate: asyncio.Semaphore)
 
 
 async def see_all(
-    served: Served, files: Sequence[File], top: int, gate: asyncio.Semaphore, part: Part
+    served: Served, names: Sequence[str], feeds: Sequence[Json | RuntimeFault], top: int
 ) -> tuple[Json, list[Answer]]:
-    """Answer pictures in order; one that cannot be answered has an `error` in place of its outputs.
+    """Answer pictures that were read, in order; one that cannot be answered has an `error` in place of its outputs.
 
-    All are read before the first is queued, so that those of one size share batches. `part` grows by what they take.
+    Those of one size share batches.
 
-    Raises: ModelFault R112; ServeFault R530 to R532, R534 to R537 where the server cannot answer now, or not so many.
+    Raises: ServeFault R530 to R532, R534, R535 and R537, where the server cannot answer now.
     """
-    served.batcher.admit(len(files), 0)
-    prepared = await _prepared(served, files, gate, part)
-    answers = await asyncio.gather(*(_inferred(served, each) for each in prepared))
-    for answer in answers:
-        # The client is to come again: answers to some of the pictures would not tell it so.
-        if isinstance(answer, ServeFault) and answer.status in (503, 504):
-            raise answer
+    _come_again(feeds)
+    answers = await asyncio.gather(*(_inferred(served, each) for each in feeds))
+    _come_again(answers)
     # In a thread: maps of megapixels are counted.
-    results = await aside(lambda: [_result(served, file, each, top) for file, each in zip(files, answers, strict=True)])
+    results = await aside(lambda: [_result(served, name, each, top) for name, each in zip(names, answers, strict=True)])
     return {"results": results}, [answer for answer in answers if isinstance(answer, Answer)]
 
 
-async def _prepared(
-    served: Served, files: Sequence[File], gate: asyncio.Semaphore, part: Part
-) -> list[Json | RuntimeFault]:
-    most, taken, read = served.batcher.limits.size_bytes, 0, part.size_bytes
-
-    async def prepare(file: File) -> Json | RuntimeFault:
-        nonlocal taken
-        async with gate:
-            if taken <= most:
-                try:
-                    tensor, picture = await aside(served.model.picture, file.content)
-                    part.grow(read + taken + picture.nbytes)
-                except ModelFault:
-                    raise  # none of them can be answered
-                except RuntimeFault as fault:
-                    return fault
-                taken += picture.nbytes
-                if taken <= most:
-                    return {tensor: picture[None]}
-        message = f"{served.name}: the pictures before this one take the {most:,} bytes that the queue holds at most"
-        return ServeFault("R536", message, "send it in another request")
-
-    return await asyncio.gather(*map(prepare, files))
+def _come_again(found: Sequence[object]) -> None:
+    # The client is to come again: answers to some of the pictures would not tell it so.
+    for each in found:
+        if isinstance(each, ServeFault) and each.status in (503, 504):
+            # Another one: a fault keeps the frames that it is raised through, and these would keep the fault.
+            again = ServeFault(each.code, each.message, each.help, each.retry_after_s)
+            again.counted = each.counted
+            raise again
 
 
 async def _inferred(served: Served, feed: Json | RuntimeFault) -> Answer | RuntimeFault:
@@ -122,8 +170,8 @@ async def _inferred(served: Served, feed: Json | RuntimeFault) -> Answer | Runti
         return fault
 
 
-def _result(served: Served, file: File, answer: Answer | RuntimeFault, top: int) -> Json:
-    named = {"filename": file.name} if file.name else {}
+def _result(served: Served, name: str, answer: Answer | RuntimeFault, top: int) -> Json:
+    named = {"filename": name} if name else {}
     if isinstance(answer, RuntimeFault):
         return {**named, "error": str(answer)}
     try:

@@ -53,20 +53,22 @@ class Intake:
         feed, sizes = contract.conform(model.name, model.inputs, given)
         if model.manifest is not None:
             contract.require(model.name, model.manifest.require, sizes)
-        # A request without rows is answered by a row of zeros, of sides that no bytes had to be sent for.
-        size_bytes = sum(array.itemsize * prod([side or 1 for side in array.shape]) for array in feed.values())
-        if size_bytes > max(sum(array.nbytes for array in feed.values()), MOST_EMPTY_BYTES):
-            raise ServeFault(
-                "R536",
-                f"{model.name}: a request without rows is answered by running one of zeros, and of these sides it has "
-                f"{size_bytes:,} bytes, at most {MOST_EMPTY_BYTES:,} are run",
-                "send rows, or smaller sides",
-            )
+        size_bytes = sum(array.nbytes for array in feed.values())
         if self._rows is None:
             model.check_whole(feed)
             rows = max((len(array) for array in feed.values() if array.ndim), default=1)
             return Request(feed, max(rows, 1), None, size_bytes)
         rows = sizes[self._rows]
+        if rows == 0:
+            # It is answered by running a row of zeros, of sides that no bytes had to be sent for.
+            size_bytes = sum(array.itemsize * prod(array.shape[1:]) for array in feed.values())
+            if size_bytes > MOST_EMPTY_BYTES:
+                raise ServeFault(
+                    "R536",
+                    f"{model.name}: a request without rows is answered by running one of zeros, and of these sides it "
+                    f"has {size_bytes:,} bytes, at most {MOST_EMPTY_BYTES:,} are run",
+                    "send rows, or smaller sides",
+                )
         # Converted arrays have the types of the model's inputs: sides alone tell requests apart.
         key = tuple(feed[name].shape[1:] for name in self._names) if rows else None
         return Request(feed, rows, key, size_bytes)

@@ -164,7 +164,7 @@ class Options:
     cache: bool = _option(True, _SWITCH, "use the session cache")
     queue_rows: int = _option(1024, _NUMBER, "rows of a model that wait or run; more are told to come again (503)")
     queue_mib: int = _option(1024, _NUMBER, "and their MiB")
-    reading_mib: int = _option(1024, _NUMBER, "of bodies that are read at once; more are told to come again (503)")
+    reading_mib: int = _option(1024, _NUMBER, "that bodies take while they are read; JSON counts 11 times (503, 413)")
     timeout: int = _option(30, _NUMBER, "seconds that a request waits for its turn (504)")
     hung_after: int = _option(60, _NUMBER, "seconds after which a run that has not ended makes the server not live")
     body_mib: int = _option(64, _NUMBER, "the largest body, inflated too (413)")

@@ -40,7 +40,7 @@ class Part:
             raise ServeFault(
                 "R536",
                 f"to read this body takes {size_bytes:,} bytes, and {room.most:,} are what all may take at once",
-                "send it in parts, or tensors as bytes: numbers in JSON take ten times as much",
+                "send it in parts; tensors as bytes take a tenth of what they take in JSON",
             )
         if room.taken + more > room.most:
             raise ServeFault(
