@@ -392,9 +392,10 @@ def test_pictures_of_a_form_count_until_they_are_answered(gated: Make) -> None:
                 with Part(room) as part:
                     part.grow(20)
                     feeds = await images.Decoder().read_all(one, files, part)
-                    assert [isinstance(each, ServeFault) for each in feeds] == [False, False, True, True]
+                    refused = [isinstance(each, ServeFault) for each in feeds]
+                    assert refused.count(False) == 2  # which two is whose thread was first
                     told, _ = await images.see_all(one, ["a.png"] * 4, feeds, 5)
-                    assert ["[R536]" in each.get("error", "") for each in told["results"]] == [False, False, True, True]
+                    assert ["[R536]" in each.get("error", "") for each in told["results"]] == refused
                 ran = one.batcher.tally.executions
                 with Part(room) as part, Part(room) as other:
                     other.grow(100)
