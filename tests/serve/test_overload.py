@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 import netc_runtime
-from netc_runtime.errors import ServeFault
+from netc_runtime.errors import ModelFault, ServeFault
 from netc_runtime.providers import usable_threads
 from netc_runtime.serving import images, served
 from netc_runtime.serving.admission import Limits
@@ -425,7 +426,9 @@ def test_a_picture_whose_turn_does_not_come_is_504(gated: Make) -> None:
             file = io.BytesIO()
             Image.new("L", (4, 4)).save(file, "PNG")
             path = f"{INFER.removesuffix('infer')}images"
-            first = [Asked(server.app, path).body(file.getvalue()) for _ in range(usable_threads())]
+            first = [
+                Asked(server.app, path).body(file.getvalue()) for _ in range(min(images.MAX_WORKERS, usable_threads()))
+            ]
             await asyncio.sleep(0.05)
             late = await Asked(server.app, path).body(file.getvalue()).answer()
             assert late.status == 504
@@ -459,6 +462,58 @@ def test_a_form_whose_pictures_do_not_fit_keeps_none_of_them(gated: Make) -> Non
                 # The rest were not even read, but for those that were on their way.
                 assert len(kept) <= 1 + usable_threads()
                 assert sum(each() is not None for each in kept) == 1
+
+    run(claim())
+
+
+def test_a_form_that_is_to_come_again_leaves_nothing_for_the_collector(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated() as server:
+            await server.registry.start()
+            file = io.BytesIO()
+            Image.new("L", (4, 4)).save(file, "PNG")
+            whole, broken = File("a.png", file.getvalue()), File("b.png", file.getvalue()[:-30])
+            kept: list[weakref.ref[Any]] = []
+            with server.registry.held("tiny") as one:
+                decode = one.model.picture
+
+                def noted(content: Any) -> Any:
+                    tensor, picture = decode(content)
+                    kept.append(weakref.ref(picture if picture.base is None else picture.base))
+                    return tensor, picture
+
+                one.model.picture = noted
+                room = Room(250)
+                gc.collect()
+                gc.disable()
+                try:
+                    with Part(room) as part, Part(room) as other:
+                        other.grow(150)
+                        feeds = await images.Decoder().read_all(one, [broken, whole, whole], part)
+                    with pytest.raises(ServeFault, match="R537"):
+                        await images.see_all(one, ["a"] * 3, feeds, 5)
+                    del feeds
+                    assert len(kept) == 2
+                    assert all(each() is None for each in kept)
+                finally:
+                    gc.enable()
+
+    run(claim())
+
+
+def test_a_model_without_pictures_says_so_without_a_turn(gated: Make) -> None:
+    async def claim() -> None:
+        async with gated() as server:
+            await server.registry.start()
+            with server.registry.held("tiny") as one:
+                one.model.inputs = tuple(replace(each, image=None) for each in one.model.inputs)
+                decoder = images.Decoder()
+                decoder._turns = asyncio.Semaphore(0)  # pyright: ignore[reportPrivateUsage] -- a turn that never comes
+                files, part = [File("a", b"x")] * 3, Part(Room(1000))
+                for reading in (decoder.read(one, b"x"), decoder.read_all(one, files, part)):
+                    with pytest.raises(ModelFault) as caught:
+                        await asyncio.wait_for(reading, 10)
+                    assert caught.value.code == "R112"
 
     run(claim())
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from netc_runtime.errors import RequestFault, RuntimeFault, ServeFault
 from netc_runtime.rows import Tensors, run_rows
 
 Run: TypeAlias = Callable[[Tensors], Tensors]
+Error = TypeVar("Error", bound=BaseException)
 _log = logging.getLogger(__name__)
 _MEMORY = re.compile(
     "out of memory|smaller than requested bytes|failed to allocate|alloc_failed|bad_alloc|memory allocation",
@@ -153,11 +154,11 @@ def _fault(where: str, request: Request, error: Exception) -> ServeFault:
     else:  # its words may tell of the machine: they are for the log
         _log.error("%s: the model fails", where, exc_info=error)
         fault = ServeFault("R533", f"{where}: the model fails with {type(error).__name__}", "see the server's log")
-    fault.__cause__ = _untraced(error)
+    fault.__cause__ = untraced(error)
     return fault
 
 
-def _untraced(error: BaseException) -> BaseException:
+def untraced(error: Error) -> Error:
     """Take the tracebacks off an error and its causes: their frames would keep the batch's arrays."""
     each: BaseException | None = error
     while each is not None:

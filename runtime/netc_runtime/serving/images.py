@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 from netc_runtime.errors import ModelFault, RuntimeFault, ServeFault
 from netc_runtime.pictures import MAX_WORKERS
 from netc_runtime.providers import usable_threads
 from netc_runtime.serving.batcher import Answer
+from netc_runtime.serving.execution import untraced
 from netc_runtime.serving.form import File
 from netc_runtime.serving.room import Part
 from netc_runtime.serving.served import Served
-from netc_runtime.serving.threads import ASIDE_BYTES, aside
+from netc_runtime.serving.threads import ASIDE_BYTES, aside, together
 from netc_runtime.show import said
 
 Json: TypeAlias = dict[str, Any]
@@ -27,14 +28,21 @@ class Decoder:
         self._most = min(MAX_WORKERS, usable_threads())
         self._turns = asyncio.Semaphore(self._most)
 
-    async def read(self, served: Served, content: bytes) -> Json:
+    async def read(self, served: Served, content: bytes, deadline: float | None = None) -> Json:
         """Make what a model takes of a picture, when it is its turn.
 
         Raises: ImageFault; RequestFault R210; ModelFault R112; ServeFault R532 where its turn does not come in time.
         """
-        async with self._turn(served):
+        if recipe(served) is None:
+            served.model.picture(content)  # which is R112, and no picture's turn
+        async with self._turn(served, deadline or self._deadline(served)):
             tensor, picture = await aside(served.model.picture, content)
         return {tensor: picture[None]}
+
+    @staticmethod
+    def _deadline(served: Served) -> float | None:
+        limit = served.batcher.limits.timeout_s
+        return None if limit is None else asyncio.get_running_loop().time() + limit
 
     async def read_all(self, served: Served, files: Sequence[File], part: Part) -> list[Json | RuntimeFault]:
         """Do so for each of several, or give its fault; `part` grows by what they take.
@@ -43,6 +51,7 @@ class Decoder:
         """
         most, taken, read = served.batcher.limits.size_bytes, 0, part.size_bytes
         full: ServeFault | None = None
+        deadline = self._deadline(served)
         own = asyncio.Semaphore(self._most)  # no more of them wait for a turn before somebody else's
 
         async def prepare(file: File) -> Json | RuntimeFault:
@@ -51,46 +60,47 @@ class Decoder:
                 if full is not None:
                     return full
                 try:
-                    feed = await self.read(served, file.content)
+                    feed = await self.read(served, file.content, deadline)
                     size = sum(array.nbytes for array in feed.values())
                     if taken + size > most:
-                        message = f"{served.name}: the pictures before this one take what the queue holds at most"
-                        raise ServeFault("R536", f"{message}, {most:,} bytes", "send it in another request")
+                        raise _no_place(served, size, taken, most)
                     part.grow(read + taken + size)
                 except ModelFault:
                     raise
                 except RuntimeFault as fault:
-                    if isinstance(fault, ServeFault):
+                    if isinstance(fault, ServeFault) and (fault.status in (503, 504) or taken):
                         full = fault  # the rest need not be read
-                    return fault.with_traceback(None)  # whose frames keep the picture
+                    return untraced(fault)  # frames keep the picture
                 taken += size
                 return feed
 
-        found = await asyncio.gather(*map(prepare, files), return_exceptions=True)
-        prepared: list[Json | RuntimeFault] = []
-        for each in found:
-            if isinstance(each, ModelFault) or (isinstance(each, BaseException) and not isinstance(each, RuntimeFault)):
-                raise each
-            prepared.append(each)
-        return prepared
+        return await together(prepare, list(files))
 
     @asynccontextmanager
-    async def _turn(self, served: Served) -> AsyncGenerator[None]:
-        limit = served.batcher.limits.timeout_s
-        try:
-            async with asyncio.timeout(limit):
-                await self._turns.acquire()
-        except TimeoutError:
+    async def _turn(self, served: Served, deadline: float | None) -> AsyncGenerator[None]:
+        its_turn = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                its_turn = await self._turns.acquire()
+        if not its_turn:
             raise ServeFault(
                 "R532",
-                f"{served.name}: the picture waited {limit:g} s for its turn to be read, its deadline",
+                f"{served.name}: the picture waited for its turn to be read until its deadline",
                 "come again when the load is lower",
                 served.batcher.retry_after_s,
-            ) from None
+            )
         try:
             yield
         finally:
             self._turns.release()
+
+
+def _no_place(served: Served, size: int, taken: int, most: int) -> ServeFault:
+    return ServeFault(
+        "R536",
+        f"{served.name}: the picture takes {size:,} bytes, those before it {taken:,}; the queue holds {most:,} at most",
+        "send it in another request, or smaller",
+    )
 
 
 def recipe(served: Served) -> Json | None:
@@ -135,16 +145,16 @@ async def see(served: Served, feed: Json, top: int) -> tuple[Json, list[Answer]]
 
 
 async def see_all(
-    served: Served, names: Sequence[str], feeds: Sequence[Json | RuntimeFault], top: int
+    served: Served, names: Sequence[str], feeds: list[Json | RuntimeFault], top: int
 ) -> tuple[Json, list[Answer]]:
     """Answer pictures that were read, in order; one that cannot be answered has an `error` in place of its outputs.
 
-    Those of one size share batches.
+    Those of one size share batches. `feeds` is emptied: each is let go of when its batch has run.
 
     Raises: ServeFault R530 to R532, R534, R535 and R537, where the server cannot answer now.
     """
     _come_again(feeds)
-    answers = await asyncio.gather(*(_inferred(served, each) for each in feeds))
+    answers = await together(lambda feed: _inferred(served, feed), feeds)
     _come_again(answers)
     # In a thread: maps of megapixels are counted.
     results = await aside(lambda: [_result(served, name, each, top) for name, each in zip(names, answers, strict=True)])
@@ -155,10 +165,13 @@ def _come_again(found: Sequence[object]) -> None:
     # The client is to come again: answers to some of the pictures would not tell it so.
     for each in found:
         if isinstance(each, ServeFault) and each.status in (503, 504):
-            # Another one: a fault keeps the frames that it is raised through, and these would keep the fault.
-            again = ServeFault(each.code, each.message, each.help, each.retry_after_s)
-            again.counted = each.counted
-            raise again
+            raise _copy(each)  # a fault keeps the frames that it is raised through, which keep what was found
+
+
+def _copy(fault: ServeFault) -> ServeFault:
+    made = ServeFault(fault.code, fault.message, fault.help, fault.retry_after_s)
+    made.counted = fault.counted
+    return made
 
 
 async def _inferred(served: Served, feed: Json | RuntimeFault) -> Answer | RuntimeFault:
@@ -167,7 +180,7 @@ async def _inferred(served: Served, feed: Json | RuntimeFault) -> Answer | Runti
     try:
         return await served.infer(feed)
     except RuntimeFault as fault:
-        return fault
+        return untraced(fault)
 
 
 def _result(served: Served, name: str, answer: Answer | RuntimeFault, top: int) -> Json:

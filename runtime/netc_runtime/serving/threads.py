@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
+Given = TypeVar("Given")
 ASIDE_BYTES = 1 << 17  # of JSON, or of what becomes JSON, from which it is worth a thread: a millisecond or two
 
 _started: WeakSet[threading.Thread] = WeakSet()
@@ -34,6 +35,33 @@ async def aside(work: Callable[..., T], *args: object) -> T:
         raise
     finally:
         del working  # a fault keeps this frame, which would keep the fault, and with it a model
+
+
+async def together(do: Callable[[Given], Awaitable[T]], given: list[Given]) -> list[T]:
+    """Do it for each at once, and give the results in order; `given` is emptied. What fails ends the others first.
+
+    `asyncio.gather` keeps what its tasks gave until the collector comes: pictures, here. Raises: what the first raises.
+    """
+    found: dict[int, T] = {}
+    failed: BaseException | None = None
+
+    async def one(index: int, each: Given) -> None:
+        found[index] = await do(each)
+
+    count = len(given)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index in range(count):
+                group.create_task(one(index, given.pop(0)))
+    except BaseExceptionGroup as errors:
+        failed = errors.exceptions[0]
+    if failed is None:
+        return [found.pop(index) for index in range(count)]
+    try:
+        raise failed
+    finally:
+        found.clear()
+        del failed  # it keeps this frame
 
 
 def any_left() -> bool:
