@@ -224,6 +224,8 @@ def test_a_long_time_of_mixed_clients_with_reloads(tmp_path: Path, root: Path, s
         for name, told in (("resident KiB", rss), ("threads", threads), ("open files", files)):
             before, after = thirds(told)
             print(f"{name}: {told[0]:,} at first, {before:,.0f} and {after:,.0f} later, at most {max(told):,}")  # noqa: T201
+        tenths = [rss[len(rss) * part // 10] for part in range(10)] if len(rss) >= 10 else list(rss)
+        print(f"resident KiB at each tenth: {', '.join(f'{each:,}' for each in tenths)}")  # noqa: T201
         did = ", ".join(f"{count:,} {what}" for what, count in sorted(soak.traffic.counts.items()))
         print(f"{soak.reloads:,} reloads; {did}")  # noqa: T201
         every_kind = {
