@@ -347,6 +347,29 @@ def test_json_counts_for_what_reading_it_takes(gated: Make) -> None:
     run(claim())
 
 
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (4, 4)).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURE, PICTURES = png(), f"{INFER.removesuffix('infer')}images"
+
+
+def noted(model: netc_runtime.Model) -> list[weakref.ref[Any]]:
+    """The memory of what a model's `picture` gives from now on."""
+    kept: list[weakref.ref[Any]] = []
+    decode = model.picture
+
+    def picture(source: Any) -> Any:
+        tensor, found = decode(source)
+        kept.append(weakref.ref(found if found.base is None else found.base))
+        return tensor, found
+
+    model.picture = picture
+    return kept
+
+
 class Decoder:
     """A model's `picture` that says how many of it ran at once."""
 
@@ -366,15 +389,13 @@ class Decoder:
 
 def test_only_so_many_pictures_are_decoded_at_once(gated: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "usable_threads", lambda: 2)
-    file = io.BytesIO()
-    Image.new("L", (4, 4)).save(file, "PNG")
 
     async def claim() -> None:
         async with gated() as server:
             await server.registry.start()
             with server.registry.held("tiny") as one:
                 decoder = one.model.picture = Decoder(one.model.picture)
-            asked = [Asked(server.app, f"{INFER.removesuffix('infer')}images").body(file.getvalue()) for _ in range(12)]
+            asked = [Asked(server.app, PICTURES).body(PICTURE) for _ in range(12)]
             assert [(await each.answer()).status for each in asked] == [200] * 12
             assert decoder.most == 2
             assert server.taken == 0
@@ -386,9 +407,7 @@ def test_pictures_of_a_form_count_until_they_are_answered(gated: Make) -> None:
     async def claim() -> None:
         async with gated() as server:
             await server.registry.start()
-            file = io.BytesIO()
-            Image.new("L", (4, 4)).save(file, "PNG")
-            files, room = [File("a.png", file.getvalue())] * 4, Room(200)  # each is 64 bytes for the model
+            files, room = [File("a.png", PICTURE)] * 4, Room(200)  # each is 64 bytes for the model
             with server.registry.held("tiny") as one:
                 with Part(room) as part:
                     part.grow(20)
@@ -423,14 +442,11 @@ def test_a_picture_whose_turn_does_not_come_is_504(gated: Make) -> None:
                     return decode(content)
 
                 one.model.picture = held
-            file = io.BytesIO()
-            Image.new("L", (4, 4)).save(file, "PNG")
-            path = f"{INFER.removesuffix('infer')}images"
             first = [
-                Asked(server.app, path).body(file.getvalue()) for _ in range(min(images.MAX_WORKERS, usable_threads()))
+                Asked(server.app, PICTURES).body(PICTURE) for _ in range(min(images.MAX_WORKERS, usable_threads()))
             ]
             await asyncio.sleep(0.05)
-            late = await Asked(server.app, path).body(file.getvalue()).answer()
+            late = await Asked(server.app, PICTURES).body(PICTURE).answer()
             assert late.status == 504
             assert "R532" in late.error
             free.set()
@@ -444,20 +460,10 @@ def test_a_form_whose_pictures_do_not_fit_keeps_none_of_them(gated: Make) -> Non
     async def claim() -> None:
         async with gated(queue=Limits(size_bytes=100)) as server:
             await server.registry.start()
-            kept: list[weakref.ref[Any]] = []
             with server.registry.held("tiny") as one:
-                decode = one.model.picture
-
-                def noted(content: Any) -> Any:
-                    tensor, picture = decode(content)
-                    kept.append(weakref.ref(picture if picture.base is None else picture.base))
-                    return tensor, picture
-
-                one.model.picture = noted
-                file = io.BytesIO()
-                Image.new("L", (4, 4)).save(file, "PNG")
+                kept = noted(one.model)
                 with Part(Room(1 << 20)) as part:
-                    feeds = await images.Decoder().read_all(one, [File("a.png", file.getvalue())] * 20, part)
+                    feeds = await images.Decoder().read_all(one, [File("a.png", PICTURE)] * 20, part)
                 assert [isinstance(each, ServeFault) for each in feeds].count(False) == 1
                 # The rest were not even read, but for those that were on their way.
                 assert len(kept) <= 1 + usable_threads()
@@ -470,19 +476,9 @@ def test_a_form_that_is_to_come_again_leaves_nothing_for_the_collector(gated: Ma
     async def claim() -> None:
         async with gated() as server:
             await server.registry.start()
-            file = io.BytesIO()
-            Image.new("L", (4, 4)).save(file, "PNG")
-            whole, broken = File("a.png", file.getvalue()), File("b.png", file.getvalue()[:-30])
-            kept: list[weakref.ref[Any]] = []
+            whole, broken = File("a.png", PICTURE), File("b.png", PICTURE[:-30])
             with server.registry.held("tiny") as one:
-                decode = one.model.picture
-
-                def noted(content: Any) -> Any:
-                    tensor, picture = decode(content)
-                    kept.append(weakref.ref(picture if picture.base is None else picture.base))
-                    return tensor, picture
-
-                one.model.picture = noted
+                kept = noted(one.model)
                 room = Room(250)
                 gc.collect()
                 gc.disable()
@@ -524,7 +520,7 @@ def test_a_fault_that_the_queue_has_not_seen_is_counted(gated: Make) -> None:
             await server.registry.start()
             for body, more in ((b"{", {}), (BODY, {"content_encoding": "br"})):
                 await Asked(server.app, **more).body(body).answer()
-            await Asked(server.app, f"{INFER.removesuffix('infer')}images").body(b"no picture").answer()
+            await Asked(server.app, PICTURES).body(b"no picture").answer()
             with server.registry.held("tiny") as one:
                 assert one.batcher.tally.refused == {"R501": 1, "415": 1, "R303": 1}
                 assert one.batcher.tally.fail.count == 3

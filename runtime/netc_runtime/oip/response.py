@@ -29,7 +29,7 @@ class Writer:
         """Write an answer to a request of whose like one was answered before, or nothing where none was."""
         if like is None:
             return None
-        text = self._known.get((like, *[outputs[each.name].shape for each in wanted]))
+        text = self._known.get(_key(like, outputs, wanted))
         return None if text is None else ([text, *[_blob(outputs[each.name]) for each in wanted]], len(text))
 
     def write(
@@ -45,8 +45,12 @@ class Writer:
         if like is not None and id is None and all(each.binary and each.classes is None for each in wanted):
             if len(self._known) >= MOST_KEPT:
                 self._known.clear()
-            self._known[like, *[outputs[each.name].shape for each in wanted]] = parts[0]
+            self._known[_key(like, outputs, wanted)] = parts[0]
         return parts, length
+
+
+def _key(like: bytes, outputs: Mapping[str, npt.NDArray[Any]], wanted: tuple[Wanted, ...]) -> Any:
+    return like, *[outputs[each.name].shape for each in wanted]
 
 
 def write_response(
