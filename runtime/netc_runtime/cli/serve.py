@@ -9,6 +9,7 @@ from typing import Any
 
 from netc_runtime.cli import output
 from netc_runtime.errors import EnvironmentFault
+from netc_runtime.serving import heap
 from netc_runtime.serving.options import Row, rows
 from netc_runtime.serving.settings import CONFIG, resolve
 
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if not settings.options.model:
         arguments.usage_error("the following arguments are required: MODEL")
+    heap.settle(os.environ)
     with _no_collection():
         from netc_runtime.serving.loading import HeadStart, opener
         from netc_runtime.serving.repository import Repository
