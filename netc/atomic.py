@@ -59,6 +59,16 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
     _sync_folder(target.parent)
 
 
+def refuse_unwritable(path: str | os.PathLike[str]) -> None:
+    """See that a file can be written, before the work is done; nothing changes. Raises: Fault as `replacing` does."""
+    with suppress(_NotYetError), replacing(path):
+        raise _NotYetError
+
+
+class _NotYetError(Exception):
+    """The file could be written, and is left alone."""
+
+
 @contextmanager
 def working(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     """A folder beside `path` for files on the way to it; it is gone when the block ends, however it does.

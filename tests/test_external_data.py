@@ -220,3 +220,22 @@ def test_a_net_of_more_than_2_gib_is_built_and_answers(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())  # the bias is up to 24,000 in f32
     for path in tmp_path.iterdir():
         path.unlink()
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("in_the_way", ["folder", "too long"])
+def test_a_record_that_cannot_be_written_leaves_the_older_model(
+    tmp_path: Path, external: bool, in_the_way: str
+) -> None:
+    out = tmp_path / ("n" * 245 + ".onnx" if in_the_way == "too long" else "n.onnx")
+    (tmp_path / "a.cnn").write_text(SPEC)
+    net = netc.load(tmp_path / "a.cnn")
+    weights = initial(net, 0)
+    if in_the_way == "folder":
+        (tmp_path / "n.onnx.verify.json").mkdir()
+    out.write_bytes(b"an older one")
+    with pytest.raises(Fault) as caught:
+        build(net, weights, out, verify=False, external_data=external)
+    assert caught.value.code == "N410"
+    assert out.read_bytes() == b"an older one"
+    assert {each.name for each in tmp_path.iterdir()} <= {"a.cnn", out.name, "n.onnx.verify.json"}

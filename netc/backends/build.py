@@ -13,10 +13,10 @@ from types import MappingProxyType
 
 from netc import passes
 from netc import weights as stored
-from netc.atomic import replacing, working
+from netc.atomic import refuse_unwritable, replacing, working
 from netc.backends import manifest as contract
 from netc.backends import onnx
-from netc.backends.built import Built
+from netc.backends.built import Built, record_path
 from netc.backends.fixed_sizes import fixed
 from netc.backends.precision.road import Held, Job
 from netc.backends.precision.wanted import Wanted
@@ -74,6 +74,8 @@ def build(
     is as it was.
     """
     precision.refuse_strange(graph.export)
+    for path in (out, record_path(Path(out))):
+        refuse_unwritable(path)
     opset = precision.opset(graph.export, opset)
     start = perf_counter()
     net, _ = deploy(embedding(graph, embed), {})
@@ -109,7 +111,10 @@ def build(
             road = precision.road(precision.of(net.export), job, stack.enter_context(working(out)))
         emittable, tensors = (lowered, small_weights) if road is None else road.emittable()
         start = perf_counter()
-        with onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted:
+        with (
+            replacing(record_path(Path(out))) as record,  # first, so that it takes its name when the model has its own
+            onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted,
+        ):
             watch.stage("write", perf_counter() - start)
             examined = examining.result()
             if not nonfinite:
@@ -132,11 +137,11 @@ def build(
             emitted.add(contract.metadata(made))
             data = emitted.data.record() if emitted.data is not None else None
             size, sha256 = emitted.size_bytes, emitted.sha256()
-    folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
-    steps = tuple(word for word in net.export.embed if word != "labels")
-    built = Built(Path(out), net.name, size, sha256, opset, len(small.nodes), folded, parity, sizes, data, road, steps)
-    with replacing(built.record_path) as file:
-        file.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
+            folded = sum(isinstance(n.op, Bn) for n in net.nodes) - sum(isinstance(n.op, Bn) for n in small.nodes)
+            steps = tuple(word for word in net.export.embed if word != "labels")
+            nodes = len(small.nodes)
+            built = Built(Path(out), net.name, size, sha256, opset, nodes, folded, parity, sizes, data, road, steps)
+            record.write(json.dumps(built.record(), indent=2, ensure_ascii=False).encode() + b"\n")
     return built
 
 

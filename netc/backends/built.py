@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from netc.backends.precision.road import Road
 
 
+def record_path(out: Path) -> Path:
+    """Where the measured figures of a file are: `OUT.onnx.verify.json`."""
+    return out.with_name(f"{out.name}.verify.json")
+
+
 @dataclass(frozen=True)
 class Built:
     """What a build left: the file, what is in it, and how far it lies from float64 torch (None: not measured)."""
@@ -39,7 +44,7 @@ class Built:
     @property
     def record_path(self) -> Path:
         """Where the measured figures are: `OUT.onnx.verify.json`."""
-        return self.path.with_name(f"{self.path.name}.verify.json")
+        return record_path(self.path)
 
     def record(self) -> dict[str, Any]:
         """The build as JSON values; a figure that does not exist is null."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -13,15 +12,10 @@ from netc.cli.codes import UsageFault
 def writable(target: Path, *sources: str | Path | None) -> None:
     """Raises: UsageFault where the target is one of the sources; Fault as `netc.atomic.replacing` does."""
     # Hours of training should not end at a folder that is not there, nor a typing error in a lost spec.
-    from netc.atomic import replacing
+    from netc.atomic import refuse_unwritable
 
     for source in sources:
         name = api.split(str(source))[0]
         if source is not None and os.path.realpath(name) == os.path.realpath(target):
             raise UsageFault(f"{target} is read here: name another file with -o")
-    with contextlib.suppress(_NotYetError), replacing(target):
-        raise _NotYetError
-
-
-class _NotYetError(Exception):
-    """The file could be written, and is left alone."""
+    refuse_unwritable(target)

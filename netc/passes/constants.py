@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import prod
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Constant: TypeAlias = Callable[[], Floats]
 """What computes the value for one example, (C, sides)."""
 
+_DEEPEST = 100  # constants that are made of one another: each is a call inside the next one's
 _SHIFT = Shift.model_construct()
 
 
@@ -40,13 +42,18 @@ def fold_constants(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         return graph, weights
     draft, folded = Draft(graph), Changes(weights)
     known: dict[str, Constant] = {}
+    depths: dict[str, int] = {}
     for node in graph.nodes:
         if _begins(node):
             known[node.name] = _ones(node)
         elif all(name in known for name in node.inputs):
+            deeper = 1 + max((depths.get(name, 0) for name in node.inputs), default=0)
+            if deeper > _DEEPEST:
+                continue
             made = _constant(node, draft.types(node), [known[name] for name in node.inputs], folded)
             if made is not None:
-                known[node.name] = made
+                known[node.name] = cache(made)  # asked for by each that reads it
+                depths[node.name] = deeper
         elif node.op.kind in ("add", "sub"):
             _add(draft, node, known, folded)
     smaller = draft.done()

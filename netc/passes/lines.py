@@ -99,7 +99,8 @@ def lines(nodes: Sequence[Node], weights: Weights) -> dict[str, Line]:
 
 def _negative(norms: Iterable[tuple[Node, Bn]], weights: Weights) -> Fault:
     least = (
-        (f"{node.weights}.running_var", weights[f"{node.weights}.running_var"].min(), op.eps) for node, op in norms
+        (f"{node.weights}.running_var", np.fmin.reduce(weights[f"{node.weights}.running_var"]), op.eps)
+        for node, op in norms
     )
     name, variance, _ = next(each for each in least if each[1] + each[2] <= 0)
     return Fault(

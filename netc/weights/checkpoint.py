@@ -32,7 +32,7 @@ def pick(tree: Any, is_tensor: Callable[[Any], bool], key: str | None, name: str
             f"{name}: holds {what}, not weights by name",
             help="save a state dict: torch.save(model.state_dict(), path)",
         )
-    sets = dict(_sets(cast(Mapping[Any, Any], tree), is_tensor, "", {}))
+    sets = dict(_sets(cast(Mapping[Any, Any], tree), is_tensor, "", {}, 0))
     if not sets:
         raise Fault("N403", f"{name}: holds no tensors by name", help="save a state dict: model.state_dict()")
     listed = ", ".join(
@@ -82,7 +82,7 @@ def _averaged(path: str) -> bool:
 
 
 def _sets(
-    tree: Mapping[Any, Any], is_tensor: Callable[[Any], bool], path: str, seen: dict[int, Tensors]
+    tree: Mapping[Any, Any], is_tensor: Callable[[Any], bool], path: str, seen: dict[int, Tensors], depth: int
 ) -> Iterator[tuple[str, Tensors]]:
     # Each dictionary is looked into once, however often it stands there: a small file can repeat one without end.
     if id(tree) in seen:
@@ -90,13 +90,13 @@ def _sets(
             yield path, seen[id(tree)]
         return
     seen[id(tree)] = {}
-    if path.count(".") >= DEEPEST or not all(isinstance(key, str) for key in tree):
+    if depth > DEEPEST or not all(isinstance(key, str) for key in tree):
         return
     below = False
     for key, value in tree.items():
         if isinstance(value, Mapping) and not _NOT_WEIGHTS.search(key):
             deeper = cast(Mapping[Any, Any], value)
-            for found in _sets(deeper, is_tensor, f"{path}.{key}" if path else key, seen):
+            for found in _sets(deeper, is_tensor, f"{path}.{key}" if path else key, seen, depth + 1):
                 below = True
                 yield found
     tensors = {key: value for key, value in tree.items() if is_tensor(value)}

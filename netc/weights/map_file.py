@@ -20,7 +20,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import partial
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -37,6 +37,8 @@ from netc.weights.tensors import Array
 SCHEMA = 1
 LARGEST = 64 << 20  # bytes; a map has about a hundred for each tensor
 SHOWN = 20  # problems in one message
+MOST_SIDES = 32  # of a reshape or a transpose
+_LARGEST_FILL = 3.4028235e38  # of f32
 _KEYS = {"from", "reshape", "transpose", "fill"}
 
 
@@ -120,7 +122,7 @@ def applied(found: Found, path: str | os.PathLike[str], graph: Graph) -> dict[st
     made: dict[str, Stored] = {}
     users: dict[str, str] = {}
     for tensor, entry in entries.items():
-        problem = _problem(tensor, entry, expected, found, users)
+        problem = _problem(tensor, entry, expected, found, users, near=len(wrong) < SHOWN)
         if problem:
             wrong.append(f"{cut(tensor, 200)}: {problem}")
         else:
@@ -193,13 +195,13 @@ def _entry(value: Any) -> Entry | str:
         fill = table["fill"]
         if len(table) > 1:
             return "`fill` stands alone: a tensor is of one value, or from the source"
-        number = isinstance(fill, int | float) and not isinstance(fill, bool) and isfinite(fill)
+        number = isinstance(fill, int | float) and not isinstance(fill, bool) and abs(fill) <= _LARGEST_FILL
         return Entry(fill=float(fill)) if number else "`fill` is a number"
     if not isinstance(table.get("from"), str) or not table["from"]:
         return "`from` is the name of a tensor of the source"
     for key in ("reshape", "transpose"):
         if key in table and not _whole_numbers(table[key]):
-            return f"`{key}` is a list of whole numbers from 0"
+            return f"`{key}` is a list of whole numbers from 0, {MOST_SIDES} at most"
     reshape, transpose = (
         tuple(cast(list[int], table[key])) if key in table else None for key in ("reshape", "transpose")
     )
@@ -207,17 +209,21 @@ def _entry(value: Any) -> Entry | str:
 
 
 def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(each) is int and each >= 0 for each in cast(list[Any], value))
+    if not isinstance(value, list) or len(cast(list[Any], value)) > MOST_SIDES:
+        return False
+    return all(type(each) is int and 0 <= each < 2**63 for each in cast(list[Any], value))
 
 
-def _problem(tensor: str, entry: Entry, expected: Mapping[str, Param], found: Found, users: dict[str, str]) -> str:
+def _problem(
+    tensor: str, entry: Entry, expected: Mapping[str, Param], found: Found, users: dict[str, str], *, near: bool
+) -> str:
     """What keeps an entry from being applied; empty where nothing does."""
     if tensor not in expected:
-        return f"the net has no such tensor{_near(tensor, expected)}"
+        return f"the net has no such tensor{_near(tensor, expected) if near else ''}"
     if entry.of is None:
         return ""
     if entry.of not in found.tensors:
-        return f"the source has no {cut(entry.of, 200)}{_near(entry.of, found.tensors)}"
+        return f"the source has no {cut(entry.of, 200)}{_near(entry.of, found.tensors) if near else ''}"
     if entry.of in users:
         return f"{cut(entry.of, 200)} is {users[entry.of]} already"
     users[entry.of] = tensor

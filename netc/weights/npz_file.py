@@ -16,6 +16,8 @@ from netc.diagnostic import Fault, cut
 from netc.weights.stored import Found, Stored
 from netc.weights.tensors import Array, Made, step_of
 
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # as numpy does; zipfile unpacks the others without any bound
+_LONGEST = 10_000  # bytes of a header: numpy's own limit, which it looks at when it has read all of it
 _DAMAGED = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -25,6 +27,9 @@ _DAMAGED = (
     SyntaxError,
     MemoryError,
     TokenError,
+    TypeError,
+    LookupError,
+    OverflowError,
     zlib.error,
 )
 """What zipfile and numpy raise for an archive that is cut off, damaged or made to be both small and large."""
@@ -49,6 +54,8 @@ def find(path: str) -> Found:
 
 
 def _tensor(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Stored:
+    if member.compress_type not in _PACKED:
+        raise ValueError(f"{cut(member.filename, 200)} is packed in a way that numpy never does")
     with archive.open(member) as file:
         shape, fortran, dtype = _header(file)
         behind = member.file_size - file.tell()
@@ -64,13 +71,14 @@ def _tensor(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Sto
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(file)
-    if version == (1, 0):
-        found = npy.read_array_header_1_0(file)
-    elif version == (2, 0):
-        found = npy.read_array_header_2_0(file)
-    else:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"its version {version} is for arrays with names in them")
-    return found
+    told = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(told, "little")
+    if length > _LONGEST:
+        raise ValueError(f"its header has {length} bytes, at most {_LONGEST} are read")
+    header = io.BytesIO(told + file.read(length))
+    return npy.read_array_header_1_0(header) if version == (1, 0) else npy.read_array_header_2_0(header)
 
 
 class _Member(Made):

@@ -138,8 +138,14 @@ class _Model:
                 raw = field.data
             elif field.number == _TENSOR["location"]:
                 location = field.value
+                if location not in (0, _EXTERNAL):  # which protobuf would leave out, and take the one before
+                    raise WireError(f"{cut(name, 200)} lies at a place of kind {location}, which ONNX does not know")
             elif field.number == _TENSOR["external"]:
                 entries |= _entry(field)
+        if entries and location != _EXTERNAL:
+            raise WireError(f"{cut(name, 200)} lies in the file and beside it")
+        if len(dims) > 64:
+            raise WireError(f"{cut(name, 200)} has {len(dims)} sides")
         if any(side >= 2**63 for side in dims):
             raise WireError(f"{cut(name, 200)} has a negative side")
         shape = tuple(dims)

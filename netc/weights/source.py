@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from netc.diagnostic import Fault, cut
 from netc.weights import safetensors_file
 from netc.weights.stored import Found, Stored
 
+LONGEST_NAME, MOST_PARTS = 4096, 256
+MOST_SIDES, LARGEST_TENSOR = 64, 2**59  # elements, of 16 bytes at most
 LARGEST_INDEX = 64 << 20  # bytes; an index has about a hundred for each tensor
 IN_A_FOLDER = (  # as accelerate, transformers and diffusers save; the first that is there is taken
     "model.safetensors",
@@ -53,12 +56,27 @@ def find(source: str | os.PathLike[str], key: str | None = None) -> Found:
         found = published.torchvision(model) if library == "torchvision" else published.timm(model)
     else:
         found = _in_folder(name, key) if os.path.isdir(name) else _in_file(name, key)  # noqa: PTH112 -- never raises
+    _refuse_monstrous(found)
     if key is None or found.form == "torch":
         return found
     below = {tensor: stored for tensor, stored in found.tensors.items() if tensor.startswith(f"{key}.")}
     if not below:
         raise Fault("N442", f"{name}: no name begins with {cut(key, 100)}.", help="leave --weights-key out")
     return replace(found, tensors=below)
+
+
+def _refuse_monstrous(found: Found) -> None:
+    # No net has such tensors, and what is done for each part of a name or each side of a shape would not end.
+    for tensor, stored in found.tensors.items():
+        if len(tensor) > LONGEST_NAME or tensor.count(".") > MOST_PARTS:
+            said = f"the name {cut(tensor, 100)} has {len(tensor)} characters and {tensor.count('.') + 1} parts"
+        elif len(stored.shape) > MOST_SIDES:
+            said = f"{cut(tensor, 100)} has {len(stored.shape)} sides"
+        elif prod(side or 1 for side in stored.shape) > LARGEST_TENSOR:
+            said = f"{cut(tensor, 100)} has sides of more elements than any memory"
+        else:
+            continue
+        raise Fault("N403", f"{found.name}: {said}", help="the file is damaged, or is no net's weights")
 
 
 def _in_folder(name: str, key: str | None) -> Found:

@@ -51,13 +51,15 @@ def stored(state: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
 
 def _stored(tensor: torch.Tensor) -> Stored:
     dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_nested:  # it has no shape
+        return Stored((), f"nested {dtype}", lambda: np.zeros((), np.void))
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
         dtype = f"{str(tensor.layout).removeprefix('torch.')} {dtype}"  # a type that fits nowhere
     return Stored(tuple(tensor.shape), dtype, lambda: _numpy(tensor))
 
 
 def _numpy(tensor: torch.Tensor) -> Array:
-    found = tensor.detach()
+    found = tensor.detach().resolve_conj().resolve_neg()
     return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
 
 

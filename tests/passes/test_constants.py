@@ -114,3 +114,22 @@ def test_lenet_of_1989_adds_its_biases_and_no_more(root: Path) -> None:
     assert list(shifts.values()) == ["1x16x16", "1x20x20", "12x8x8", "4x4x4", "4x4x4", "4x4x4"]
     assert not {"softmax", "local", "subsample", "split"} & {node.op.kind for node in smaller.nodes}
     assert (len(graph.nodes), len(smaller.nodes)) == (54, 25)
+
+
+@pytest.mark.timeout(30)
+def test_a_constant_that_is_read_twice_at_each_of_forty_layers_is_computed_once() -> None:
+    n = net()
+    one = n("softmax", "image")
+    for _ in range(40):
+        one = n("mul", one, one)
+    assert kinds(after(n.graph(y=n("add", "image", one)))) == ["shift"]
+
+
+def test_constants_made_of_a_thousand_others_are_left_as_they_are() -> None:
+    n = net()
+    one = n("softmax", "image")
+    for _ in range(1200):
+        one = n("pad", one, pad=0)
+    graph = n.graph(y=n("add", "image", one))
+    folded, _ = fold_constants(graph, randomised(graph))
+    assert len(folded.nodes) > 1100

@@ -88,6 +88,15 @@ def test_a_relu_of_what_is_never_negative_goes(positive: str, kind: str) -> None
     assert kinds(after(n.graph(y=n(kind, x)), drop_identities)) == [positive, "maxpool"]
 
 
+@pytest.mark.timeout(30)
+def test_what_is_read_twice_at_each_of_thirty_layers_is_looked_at_once() -> None:
+    n = net()
+    x = n("relu", "image")
+    for _ in range(30):
+        x = n("add", x, x)
+    assert kinds(after(n.graph(y=n("relu", x)), drop_identities)) == ["relu", *["add"] * 30]
+
+
 SOMETHING: list[tuple[str, dict[str, Any]]] = [
     ("slice", {"start": 1}),
     ("subsample", {"stride": (1, 2)}),

@@ -220,6 +220,15 @@ def test_a_negative_variance_is_refused_by_name(fold: Any) -> None:
     assert caught.value.code == "N405"
 
 
+def test_a_negative_variance_beside_a_nan_is_refused_by_name() -> None:
+    n = net()
+    graph = n.graph(y=n("bn", n("conv", "image", c=4, k=1), label="first"))
+    weights = randomised(graph)
+    weights["first.running_var"][:2] = [np.nan, -1]
+    with pytest.raises(Fault, match=r"first\.running_var has -1"):
+        fold_batch_norm(graph, weights)
+
+
 # --- how the weights are made
 
 

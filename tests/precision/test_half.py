@@ -332,3 +332,9 @@ def test_without_verification_nothing_is_run_and_torch_stays_out(root: Path, tmp
         env={"PYTHONPATH": f"{root}:{root / 'runtime'}"},
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_nan_is_one_in_bf16_too() -> None:
+    bits = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0x7F800000, 0xFF800000, 0x3F808000, 0x3F818000], "<u4")
+    halves = BF16.cast(bits.view("<f4"))
+    assert [f"{each:04x}" for each in halves.tolist()] == ["7fff", "ffff", "7fc0", "7f80", "ff80", "3f80", "3f82"]

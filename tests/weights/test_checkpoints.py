@@ -57,6 +57,20 @@ def test_a_trainers_nesting_is_opened(tmp_path: Path, key: str) -> None:
     assert loaded.said == []
 
 
+def test_dictionaries_in_one_another_under_no_name_are_counted(tmp_path: Path) -> None:
+    tree: dict[str, Any] = state()
+    for _ in range(5):
+        tree = {"": tree}
+    refused(saved(tmp_path / "c.pt", tree), "N403")
+
+
+def test_a_view_that_is_negated_when_it_is_read_is_read(tmp_path: Path) -> None:
+    numbers = state()
+    turned = torch.complex(torch.zeros_like(numbers["fc.weight"]), -numbers["fc.weight"]).conj().imag
+    assert turned.is_neg()
+    assert Loaded(saved(tmp_path / "w.pt", {**numbers, "fc.weight": turned})).is_the_samples()
+
+
 def test_what_an_optimizer_remembers_is_never_taken_for_weights(tmp_path: Path) -> None:
     net = module(small(), arrays())
     optimizer = torch.optim.SGD(net.parameters(), momentum=0.9, lr=0.1)

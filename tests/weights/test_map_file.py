@@ -90,6 +90,9 @@ def test_a_tensor_may_be_reshaped_turned_or_of_one_value(tmp_path: Path) -> None
         ({"fc.weight": {"fill": "1"}}, "`fill` is a number"),
         ({"fc.weight": {"fill": True}}, "`fill` is a number"),
         ({"fc.weight": {"fill": float("nan")}}, "`fill` is a number"),
+        ({"fc.weight": {"fill": 10**400}}, "`fill` is a number"),
+        ({"fc.weight": {"from": "t.fc.weight", "reshape": [5, *[1] * 70, 4]}}, "whole numbers from 0, 32 at most"),
+        ({"fc.weight": {"from": "t.fc.weight", "reshape": [10**4000]}}, "`reshape` is a list of whole numbers"),
     ],
 )
 def test_an_entry_that_does_not_fit_is_refused(tmp_path: Path, tensors: dict[str, Any], said: str) -> None:

@@ -85,14 +85,46 @@ def header(shape: str, dtype: str = "<f4") -> bytes:
         header("(1 << 40, 4)") + bytes(80),
         header("(99999999999, 99999999999)") + bytes(80),
         header("[" * 5000) + bytes(80),
+        header("(5, 4), 'descr': ()"),
+        header("(5, 4), 1: 2"),
+        header("(5, 4), []: 1"),
+        b"\x93NUMPY\x02\x00\xf0\xff\xff\xff" + b" " * 20_000,
         b"\x93NUMPY\x09\x00",
         b"",
         b"no array",
     ],
-    ids=["short", "long", "none", "negative", "expression", "huge", "deep", "version", "empty", "other"],
+    ids=[
+        *("short", "long", "none", "negative", "expression", "huge", "deep", "type", "number", "list", "endless"),
+        *("version", "empty", "other"),
+    ],
 )
 def test_a_member_that_is_no_whole_array_is_refused(tmp_path: Path, data: bytes) -> None:
     refused(npz(tmp_path / "w.npz", ("fc.weight.npy", data)), "N403")
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_npz_that_is_packed_as_numpy_never_does_is_not_unpacked(tmp_path: Path, how: int) -> None:
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", how) as archive:
+        archive.writestr("fc.weight.npy", npy(np.zeros((5, 4), np.float32)))
+    assert "packed in a way that numpy never does" in refused(tmp_path / "w.npz", "N403").message
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("." * 300, [1], "301 parts"),
+        ("a" * 5000, [1], "5000 characters"),
+        ("a", [1] * 65, "65 sides"),
+        ("a", [0, 2**61], "sides of more elements"),
+    ],
+    ids=["parts", "letters", "sides", "elements"],
+)
+def test_what_no_nets_tensor_is_like_is_refused(tmp_path: Path, name: str, shape: list[int], said: str) -> None:
+    size = 0 if 0 in shape else 4
+    text = json.dumps({name: {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
+    assert said in refused(tmp_path / "w.safetensors", "N403").message
 
 
 def test_a_name_that_stands_twice_in_an_npz_is_refused(tmp_path: Path) -> None:
@@ -202,6 +234,24 @@ def external(folder: Path, location: str = "w.data", **entries: str) -> Path:
                 entry.value = entries.get(entry.key, location if entry.key == "location" else entry.value)
         path.write_bytes(changed.SerializeToString())
     return path
+
+
+@pytest.mark.parametrize("place", [7, 2**32 + 1])
+def test_a_kind_of_place_that_onnx_does_not_know_is_refused(tmp_path: Path, place: int) -> None:
+    # protobuf drops the number, or a part of it, and takes the tensor as one that lies in another file.
+    tensor = helper.make_tensor("fc.bias", onnx.TensorProto.FLOAT, [5], [0.0] * 5)
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret")
+    number = place
+    varint = bytearray()
+    while number > 127:
+        varint.append(number & 127 | 128)
+        number >>= 7
+    data = tensor.SerializeToString() + b"\x70" + bytes([*varint, number])
+    graph = b"\x2a" + bytes([len(data)]) + data
+    (tmp_path / "w.onnx").write_bytes(b"\x08\x0a\x3a" + bytes([len(graph)]) + graph)
+    refused(tmp_path / "w.onnx", "N403")
 
 
 def test_tensors_in_a_second_file_are_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from netc.atomic import replacing
 from netc.backends.onnx.stream import Stream
@@ -48,7 +49,7 @@ def write_data(out: Path, sizes: Mapping[str, int], weights: Weights) -> DataFil
     Raises: as `netc.atomic.replacing` does.
     """
     places = _places(sizes)
-    hidden = out.with_name(f".{out.name}.data")  # until its hash is known
+    hidden = out.with_name(f".{out.name[:100]}.{token_hex(8)}.data")  # until its hash is known; no other build's
     with replacing(hidden) as file, Stream(file) as stream:
         for name, (offset, _) in places.items():
             stream.write(bytes(offset - stream.size))

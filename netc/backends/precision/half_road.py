@@ -33,7 +33,8 @@ ROUNDINGS = 16  # of the largest answer
 class HalfRoad:
     """As `netc.backends.precision.road.Road` says. `work` is a folder for files.
 
-    Raises: Fault N420 for a layer that takes the precision at a newer opset only; as the job's `hold` does.
+    Raises: Fault N420 for a layer that takes the precision at a newer opset only, N466 for more weights than one file
+    takes where it is verified; as the job's `hold` does.
     """
 
     def __init__(self, precision: Half, job: Job, work: Path) -> None:
@@ -43,6 +44,9 @@ class HalfRoad:
         self.measure, self.bound = MEASURE.format(width=precision), BOUNDS[precision]
         self._job, self._width = job, HALVES[precision]
         hot = too_large(job.lowered_weights, job.lowered.params, self._width)
+        if job.hold is not None and emit.too_large(job.lowered):
+            said = f"{job.net.name}: {precision} is verified on a file with all of its f32 weights"
+            raise Fault("N466", f"{said}, and protobuf takes 2 GiB", help="--no-verify writes it without")
         if job.hold is not None:
             # The same nodes and casts, but all in f32: what is held to f32's bound is the graph that is written.
             exact = Narrowed(job.lowered, F32, hot)

@@ -46,7 +46,9 @@ def _to_f16(array: Array) -> Array:
 def _to_bf16(array: Array) -> Array:
     # bf16 is the upper half of f32. What is added rounds up from just above a half, and a half to the even number.
     bits = np.asarray(array, "<f4", order="C").view("<u4")
-    return ((bits + (0x7FFF + (bits >> np.uint32(16) & np.uint32(1)))) >> np.uint32(16)).astype("<u2")
+    rounded = (bits + (0x7FFF + (bits >> np.uint32(16) & np.uint32(1)))) >> np.uint32(16)
+    quiet = bits >> np.uint32(16) | np.uint32(0x40)  # a NaN stays one, where rounding would make it -0 or an infinity
+    return np.where(bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000), quiet, rounded).astype("<u2")
 
 
 def _of_bf16(array: Array) -> Array:
