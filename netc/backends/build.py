@@ -74,7 +74,8 @@ def build(
     is as it was.
     """
     precision.refuse_strange(graph.export)
-    for path in (out, record_path(Path(out))):
+    figures = record_path(Path(out))
+    for path in (out, figures):
         refuse_unwritable(path)
     opset = precision.opset(graph.export, opset)
     start = perf_counter()
@@ -112,7 +113,7 @@ def build(
         emittable, tensors = (lowered, small_weights) if road is None else road.emittable()
         start = perf_counter()
         with (
-            replacing(record_path(Path(out))) as record,  # first, so that it takes its name when the model has its own
+            replacing(figures) as record,  # first, so that it takes its name when the model has its own
             onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted,
         ):
             watch.stage("write", perf_counter() - start)

@@ -12,7 +12,7 @@ import numpy as np
 
 from netc.diagnostic import Fault, cut
 from netc.weights.protobuf import Field, WireError, fields
-from netc.weights.stored import Found, Stored
+from netc.weights.stored import MOST_SIDES, Found, Stored
 from netc.weights.tensors import Array
 
 _MODEL = {"producer": 2, "graph": 7, "metadata": 14}  # numbers of fields, from onnx.proto
@@ -144,7 +144,7 @@ class _Model:
                 entries |= _entry(field)
         if entries and location != _EXTERNAL:
             raise WireError(f"{cut(name, 200)} lies in the file and beside it")
-        if len(dims) > 64:
+        if len(dims) > MOST_SIDES:
             raise WireError(f"{cut(name, 200)} has {len(dims)} sides")
         if any(side >= 2**63 for side in dims):
             raise WireError(f"{cut(name, 200)} has a negative side")

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from netc.diagnostic import Fault, cut
 from netc.weights import safetensors_file
-from netc.weights.stored import Found, Stored
+from netc.weights.stored import MOST_SIDES, Found, Stored
 
 LONGEST_NAME, MOST_PARTS = 4096, 256
-MOST_SIDES, LARGEST_TENSOR = 64, 2**59  # elements, of 16 bytes at most
+LARGEST_TENSOR = 2**59  # elements, of 16 bytes at most
 LARGEST_INDEX = 64 << 20  # bytes; an index has about a hundred for each tensor
 IN_A_FOLDER = (  # as accelerate, transformers and diffusers save; the first that is there is taken
     "model.safetensors",

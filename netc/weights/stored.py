@@ -13,6 +13,8 @@ import numpy as np
 from netc.diagnostic import Fault
 from netc.weights.tensors import Array, Weights, described, maker
 
+MOST_SIDES = 64  # that numpy's and torch's arrays have
+
 
 class Stored(NamedTuple):
     """A tensor that is not read yet. `dtype` is numpy's word, or where numpy has none the format's own: `bfloat16`.

@@ -44,10 +44,10 @@ class HalfRoad:
         self.measure, self.bound = MEASURE.format(width=precision), BOUNDS[precision]
         self._job, self._width = job, HALVES[precision]
         hot = too_large(job.lowered_weights, job.lowered.params, self._width)
-        if job.hold is not None and emit.too_large(job.lowered):
-            said = f"{job.net.name}: {precision} is verified on a file with all of its f32 weights"
-            raise Fault("N466", f"{said}, and protobuf takes 2 GiB", help="--no-verify writes it without")
         if job.hold is not None:
+            if emit.too_large(job.lowered):
+                said = f"{job.net.name}: {precision} is verified on a file with all of its f32 weights"
+                raise Fault("N466", f"{said}, and protobuf takes 2 GiB", help="--no-verify writes it without")
             # The same nodes and casts, but all in f32: what is held to f32's bound is the graph that is written.
             exact = Narrowed(job.lowered, F32, hot)
             path = work / "exact.onnx"
