@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -139,6 +140,20 @@ class Graph:
         return tuple([self.types[name] for name in node.inputs])
 
     @cached_property
+    def alike(self) -> dict[str, str]:
+        """For each node the first one that applies the same layer to equal types: what is asked of it holds of both.
+
+        The elaborator makes one layer for equal ones, and few types for all nodes: so few of them are compared.
+        """
+        types, first = self.types, dict[tuple[int, ...], str]()
+        equal = dict[TensorType, int]()
+        number = {i: equal.setdefault(type, i) for i, type in {id(each): each for each in types.values()}.items()}
+        return {
+            node.name: first.setdefault((id(node.op), *[number[id(types[name])] for name in node.inputs]), node.name)
+            for node in self.nodes
+        }
+
+    @cached_property
     def deployed(self) -> frozenset[str]:
         """Names of the nodes that some output for inference needs; the others feed `only = train` outputs alone."""
         needed = {o.value for o in self.outputs if not o.train_only}
@@ -155,30 +170,25 @@ class Graph:
     def _parameters(self) -> tuple[tuple[str, Param], ...]:
         found: list[tuple[str, Param]] = []
         seen: set[str] = set()
-        asked: dict[tuple[int, tuple[TensorType, ...]], Mapping[str, Param]] = {}
+        asked: dict[str, Mapping[str, Param]] = {}
+        alike = self.alike
         for node in self.nodes:
             if node.weights in seen:
                 continue
             seen.add(node.weights)
-            key = (id(node.op), self.operands(node))
-            if key not in asked:
-                asked[key] = node.op.params(*key[1])
-            found += [(f"{node.weights}.{name}" if name else node.weights, p) for name, p in asked[key].items()]
+            first = alike[node.name]
+            if first not in asked:
+                asked[first] = node.op.params(*self.operands(node))
+            found += [(f"{node.weights}.{name}" if name else node.weights, p) for name, p in asked[first].items()]
         return tuple(found)
 
     def params(self, *, train: bool = False) -> int:
         """Learned numbers: of the deployed net, or with `train` of the heads that only training needs as well."""
+        own = {n.weights: n.name for n in self.nodes if train or n.name in self.deployed}  # shared tensors count once
         total = 0
-        seen: set[str] = set()
-        counted: dict[tuple[int, tuple[TensorType, ...]], int] = {}
-        for node in self.nodes:
-            if node.weights in seen or not (train or node.name in self.deployed):
-                continue
-            seen.add(node.weights)
-            key = (id(node.op), self.operands(node))
-            if key not in counted:
-                counted[key] = sum(p.size for p in node.op.params(*key[1]).values() if p.learned)
-            total += counted[key]
+        for name, count in self._counted(own.values()):
+            node = self.node[name]
+            total += count * sum(p.size for p in node.op.params(*self.operands(node)).values() if p.learned)
         return total
 
     def macs(self, sizes: Mapping[str, int] | None = None) -> int:
@@ -187,18 +197,18 @@ class Graph:
         Raises KeyError with the name of a symbol that `sizes` lacks.
         """
         total = 0
-        counted: dict[tuple[int, TensorType, tuple[TensorType, ...]], int] = {}
-        for node in self.nodes:
-            if node.name not in self.deployed:
-                continue
-            key = (id(node.op), node.type, self.operands(node))
-            if key not in counted:
-                y, *xs = (x.at(sizes or {}) for x in (node.type, *key[2]))
-                for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
-                    raise KeyError(next(iter(side.symbols())))
-                counted[key] = node.op.macs(y, *xs)
-            total += counted[key]
+        for name, count in self._counted(n.name for n in self.nodes if n.name in self.deployed):
+            node = self.node[name]
+            y, *xs = (x.at(sizes or {}) for x in (node.type, *self.operands(node)))
+            for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
+                raise KeyError(next(iter(side.symbols())))
+            total += count * node.op.macs(y, *xs)
         return total
+
+    def _counted(self, names: Iterable[str]) -> Iterable[tuple[str, int]]:
+        """The names without those that are alike, and how many each stands for."""
+        alike = self.alike
+        return Counter([alike[name] for name in names]).items()
 
     def symbols(self) -> tuple[str, ...]:
         """The symbols that the inputs bind, in order of appearance."""

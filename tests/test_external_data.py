@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
-from onnx import StringStringEntryProto
+from onnx import StringStringEntryProto, numpy_helper
 
 import netc
 import netc_runtime
+from netc.backends import onnx as backend
 from netc.backends.build import build
 from netc.backends.torch import initial
 from netc.diagnostic import Fault
@@ -180,6 +182,58 @@ def test_weights_that_change_while_they_are_written_leave_nothing(model: Path) -
             build(graph, weights, model, verify=False, external_data=external)
         assert caught.value.code == "N403"
         assert left(model.parent) == before
+
+
+def written(model: Path, seed: int) -> ExitStack:
+    """A build of that file which has written everything, and has given nothing its name yet."""
+    weights = weights_of(model.with_suffix(".cnn"), seed)
+    build = ExitStack()
+    build.enter_context(
+        backend.emitting(backend.lower(netc.load(model.with_suffix(".cnn"))), weights, model, external_data=True)
+    )
+    return build
+
+
+def holds(model: Path, seed: int) -> bool:
+    whole = onnx.load(model)  # pyright: ignore[reportUnknownMemberType]
+    (stored,) = [each for each in whole.graph.initializer if each.name == "fc.weight"]
+    return np.array_equal(numpy_helper.to_array(stored), weights_of(model.with_suffix(".cnn"), seed)["fc.weight"])
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_of_two_builds_of_one_file_at_once_the_last_one_leaves_its_pair(model: Path, first_ends_first: bool) -> None:
+    builds = {1: written(model, 1), 2: written(model, 2)}
+    order = (1, 2) if first_ends_first else (2, 1)
+    for seed in order:
+        builds[seed].close()
+        assert holds(model, seed)
+    data(model)  # there is one
+
+
+def test_a_build_that_fails_leaves_what_an_equal_one_has_written(model: Path) -> None:
+    fails, other = written(model, 1), written(model, 1)
+    with pytest.raises(KeyboardInterrupt), fails:
+        raise KeyboardInterrupt
+    other.close()
+    assert holds(model, 1)
+    data(model)
+
+
+def test_a_build_whose_file_was_replaced_before_it_ended_removes_nothing(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, replace = written(model, 1), written(model, 2), Path.replace
+
+    def late(path: Path, target: Path) -> Path:
+        done = replace(path, target)
+        if target == model and path.suffix == ".part":
+            monkeypatch.undo()
+            second.close()
+        return done
+
+    monkeypatch.setattr(Path, "replace", late)
+    first.close()
+    assert holds(model, 2)
 
 
 def test_a_folder_is_no_target_for_a_pair(model: Path) -> None:

@@ -85,7 +85,9 @@ def build(
     net = fixed(net, sizes)
     judged = decoded(net)
     wanted = {name for name, _ in net.parameters()}
-    weights = stored.fitted(chosen(weights, [name for name in weights if name in wanted]), net, finite=False)
+    if not wanted.issuperset(weights):
+        weights = chosen(weights, [name for name in weights if name in wanted])
+    weights = stored.fitted(weights, net, finite=False)
     left_out = (deploy, *(() if fold else (fold_batch_norm, fold_forward)))
     pipeline = [each for each in passes.PIPELINE if each not in left_out]
 

@@ -598,7 +598,8 @@ class _Net:
             ),
         }
         if expect.macs is not None:
-            deployed = [n for n in graph.nodes if n.name in graph.deployed]
+            firsts = dict.fromkeys(graph.alike[n.name] for n in graph.nodes if n.name in graph.deployed)
+            deployed = [graph.node[name] for name in firsts]
             types = list(dict.fromkeys(t for n in deployed for t in (n.type, *graph.operands(n))))
             symbols = {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
             missing = sorted(symbols.keys() - expect.at.keys())

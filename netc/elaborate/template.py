@@ -131,6 +131,7 @@ class Unrolled:
     letters: int = 0
     blocks: dict[int, Block] = field(default_factory=dict[int, "Block"])
     args: dict[int, Mapping[str, Hashable]] = field(default_factory=dict[int, "Mapping[str, Hashable]"])
+    paths: dict[int, list[_Paths]] = field(default_factory=dict[int, "list[_Paths]"])
 
     def told(self, template: Template) -> tuple[Block, Mapping[str, Hashable]]:
         """What a region says of its block: one object for a definition, and one for a template."""
@@ -142,6 +143,27 @@ class Unrolled:
         if args is None:
             args = self.args[id(template)] = arguments(template.args)
         return block, args
+
+    def paths_in(self, template: Template) -> list[_Paths]:
+        """What a template's steps are called within it, found once."""
+        if id(template) not in self.paths:
+            self.paths[id(template)] = [_paths(step) for step in template.steps]
+        return self.paths[id(template)]
+
+
+class _Paths(NamedTuple):
+    """A step in the words of its template: `reads` are paths, or inputs by their number."""
+
+    step: Step
+    name: str
+    reads: tuple[str | int, ...]
+    weights: str
+
+
+def _paths(step: Step) -> _Paths:
+    assert step.name is not None
+    reads = tuple([value.port if value.step is None else value.path() for value in step.inputs])
+    return _Paths(step, step.name, reads, step.owner.path() if step.owner is not None else step.name)
 
 
 LONGEST_PATH = 500
@@ -168,19 +190,16 @@ def unroll(template: Template, net: str, inputs: tuple[str, ...], where: Span) -
 def _unroll(
     template: Template, prefix: str, weights: str, inputs: tuple[str, ...], region: int, flat: Unrolled
 ) -> list[str]:
-    def name_of(value: Value) -> str:
-        return inputs[value.port] if value.step is None else join(prefix, value.path())
-
-    for step in template.steps:
-        assert step.name is not None
-        name = join(prefix, step.name)
+    before, before_weights = prefix and f"{prefix}.", weights and f"{weights}."
+    for step, name, reads, own in flat.paths_in(template):
+        name = before + name
         flat.letters += len(name)
         if len(name) > LONGEST_PATH:
             raise LongNames(step.where, f"a path of {len(name):,} characters; the longest has {LONGEST_PATH}")
         if flat.letters > MOST_LETTERS:
             raise LongNames(step.where, f"the paths of this net have more than {MOST_LETTERS:,} characters together")
-        own = join(weights, step.owner.path() if step.owner is not None else step.name)
-        operands = tuple(name_of(v) for v in step.inputs)
+        own = before_weights + own
+        operands = tuple([inputs[path] if isinstance(path, int) else before + path for path in reads])
         if isinstance(step, LayerStep):
             flat.nodes.append(Node(name, step.op, operands, step.type, own, step.where, region))
         else:
@@ -188,4 +207,4 @@ def _unroll(
             flat.regions.append(Region(name, used.block, region, start, start, step.where, *flat.told(used)))
             _unroll(used, name, own, operands, index, flat)
             flat.regions[index] = flat.regions[index]._replace(stop=len(flat.nodes))
-    return [name_of(v) for v in template.outputs]
+    return [inputs[v.port] if v.step is None else before + v.path() for v in template.outputs]

@@ -16,8 +16,9 @@ from netc.graph import Graph, Node
 from netc.ops.bn import Bn
 from netc.ops.scale import Scale
 from netc.passes.inner import Normalise
+from netc.passes.rewriting import needed
 from netc.weights import Array, Weights
-from netc.weights.tensors import Lazy, Made, pieces
+from netc.weights.tensors import Lazy, Made, changed, flat, pieces
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Maker: TypeAlias = Callable[[], Array]
@@ -59,8 +60,7 @@ class Changes:
 
     def done(self, graph: Graph) -> Weights:
         """The weights that a graph has a place for, with the changes, in its order."""
-        names = (name for name, _ in graph.parameters() if name in self._changed or name in self._weights)
-        return Lazy({name: self.maker(name) for name in names})
+        return needed(changed(self._weights, self._changed), graph)
 
 
 def _itself(array: Array) -> Array:
@@ -76,10 +76,10 @@ def lines(nodes: Sequence[Node], weights: Weights) -> dict[str, Line]:
     norms = [(node, node.op) for node in nodes if isinstance(node.op, Bn)]
     if norms:
         ends = [0, *accumulate(node.type.c for node, _ in norms)]
-        gamma, beta, mean, variance = (
-            np.concatenate([weights[f"{node.weights}.{name}"] for node, _ in norms]).astype(np.float64)
-            for name in ("weight", "bias", "running_mean", "running_var")
-        )
+        # In the order in which a file of safetensors has them: then the four are read at once.
+        names = ("bias", "running_mean", "running_var", "weight")
+        read = flat(weights, [f"{node.weights}.{name}" for node, _ in norms for name in names])
+        beta, mean, variance, gamma = (np.concatenate(read[i :: len(names)]).astype(np.float64) for i in range(4))
         variance += np.repeat([op.eps for _, op in norms], np.diff(ends))
         if (variance <= 0).any():
             raise _negative(norms, weights)

@@ -40,7 +40,8 @@ def rewritten(graph: Graph, nodes: Sequence[Node | None], instead: Mapping[str, 
 
 def needed(weights: Weights, graph: Graph) -> Weights:
     """Those weights that the graph has a place for, in its order."""
-    return chosen(weights, [name for name, _ in graph.parameters() if name in weights])
+    there = set(weights)
+    return chosen(weights, [name for name, _ in graph.parameters() if name in there])
 
 
 def readers(graph: Graph) -> dict[str, int]:

@@ -19,14 +19,15 @@ def verify_graph(graph: Graph, after: str = "") -> None:
     types = {i.name: i.type for i in graph.inputs}
     assert len(types) == len(graph.inputs), f"{graph.name}: two inputs have one name{said}"
     shapes: dict[str, object] = {}
-    asked: dict[tuple[int, tuple[TensorType, ...]], tuple[TensorType, Mapping[str, Param]]] = {}
+    asked: dict[tuple[int, ...], tuple[TensorType, Mapping[str, Param]]] = {}
     for index, node in enumerate(graph.nodes):
         assert node.name not in types, f"{_at(node)}{said}: the name is taken"
         for name in node.inputs:
             assert name in types, f"{_at(node)}{said}: reads {name}, which nothing before it makes"
-        key = id(node.op), tuple([types[name] for name in node.inputs])
+        key = id(node.op), *[id(types[name]) for name in node.inputs]
         if key not in asked:
-            asked[key] = node.op.infer(*key[1]), node.op.params(*key[1])
+            operands = [types[name] for name in node.inputs]
+            asked[key] = node.op.infer(*operands), node.op.params(*operands)
         inferred, params = asked[key]
         assert inferred == node.type, f"{_at(node)}{said}: is {node.type}, and its rule says {inferred}"
         if params:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
 from threading import Event
@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from netc.diagnostic import Fault
 from netc.weights.safetensors_file import layout
-from netc.weights.tensors import Array, Made, Weights, maker, pieces
+from netc.weights.tensors import Array, Weights, as_one, maker, pieces, runs
 
 SHOWN = 20  # names in one message
 
@@ -41,31 +41,13 @@ def examine(weights: Weights, stopped: Callable[[], bool] = lambda: False) -> Ex
     total = blake3(start)
     sound = True
     with np.errstate(all="ignore"):
-        for piece in _pieces(makers):
+        for piece in (piece for run in runs(makers) for piece in pieces(as_one(run))):
             if stopped():
                 return Examined(total.hexdigest(), ())
             total.update(piece.data.cast("B"))
             sound = sound and _finite(piece)
         unsound = () if sound else tuple(name for name in weights if not _all_finite(maker(weights, name)))
     return Examined(total.hexdigest(), unsound)
-
-
-def _pieces(makers: Sequence[Callable[[], Array]]) -> Iterator[Array]:
-    # Tensors that lie behind one another in a file are read as one: a net of a thousand layers has thousands of small
-    # ones, and for each of them this thread would take the interpreter from the others.
-    together: Made | None = None
-    for make in makers:
-        following = together.then(make) if together is not None and isinstance(make, Made) else None
-        if following is None:
-            if together is not None:
-                yield from together.pieces()
-            together = make if isinstance(make, Made) else None
-            if together is None:
-                yield from pieces(make)
-        else:
-            together = following
-    if together is not None:
-        yield from together.pieces()
 
 
 def _all_finite(make: Callable[[], Array]) -> bool:

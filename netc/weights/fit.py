@@ -38,15 +38,24 @@ def check(weights: Weights, graph: Graph) -> None:
     fitted(weights, graph)
 
 
-def fitted(weights: Weights, graph: Graph, *, deployed: bool = False, finite: bool = True) -> Weights:
+class _Fitted(Lazy):
+    """Weights that were held to these tensors, and are all of them, in this order."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Array]], held_to: tuple[tuple[str, Param], ...]) -> None:
+        super().__init__(makers)
+        self.held_to = held_to
+
+
+def fitted(weights: Weights, graph: Graph, *, finite: bool = True) -> Weights:
     """The graph's tensors in its order, a missing `num_batches_tracked` as 0.
 
-    With `deployed`, tensors that only training heads need are left out, there or not. Without `finite`, any number is
-    one.
+    Without `finite`, any number is one; weights that were held to the same tensors before are handed on.
 
     Raises: Fault as `check` does.
     """
-    return fit(in_memory(weights), graph, deployed=deployed, finite=finite, convert=False)
+    if isinstance(weights, _Fitted) and not finite and weights.held_to == tuple(graph.parameters()):
+        return weights
+    return fit(in_memory(weights), graph, finite=finite, convert=False)
 
 
 def fit(
@@ -100,13 +109,14 @@ def fit(
             f"{prefix}{tensors} not fit {graph.name}:{listed}{more}",
             help=help if missing and unexpected else _one_layer([*missing, *unlike]) if prefix else "",
         )
-    weights = Lazy(
+    weights = _Fitted(
         {
             name: _as(found[name], param.dtype)
             if name in found
             else functools.partial(np.zeros, param.shape, _KINDS[param.dtype])  # a counter
             for name, param in expected.items()
-        }
+        },
+        tuple(expected.items()),
     )
     if finite:
         refuse_unsound(tuple([name for name in weights if not _finite(weights, name)]), prefix)

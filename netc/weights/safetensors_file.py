@@ -18,7 +18,7 @@ import safetensors
 from netc.atomic import replacing
 from netc.diagnostic import Fault
 from netc.weights.stored import Stored
-from netc.weights.tensors import Array, Made, Weights, described, maker, pieces, step_of
+from netc.weights.tensors import Array, Made, Weights, described, makers, pieces, step_of
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"}
 _KINDS = {word: (np.dtype(text), np.dtype(text).name) for word, text in _STORED.items()}
@@ -99,11 +99,10 @@ _read = _File.read_at if hasattr(os, "preadv") else _File.read_in_turns
 class _Span(Made):
     """A tensor that is so many bytes of a file."""
 
-    def __init__(self, file: _File, at: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        super().__init__(shape, dtype)
-        self._file = file
-        self._at = at
-        self._end = at + self.size * dtype.itemsize
+    def __init__(self, file: _File, at: int, end: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        # Not Made's: what stands in the header says the size, and there may be thousands of tensors.
+        self.shape, self.size, self.dtype = shape, (end - at) // dtype.itemsize, dtype
+        self._file, self._at, self._end = file, at, end
 
     def pieces(self, of: int = 1) -> Iterable[Array]:
         step = step_of(of)
@@ -117,12 +116,15 @@ class _Span(Made):
             yield piece
             at += piece.nbytes
 
-    def then(self, following: Made) -> Made | None:
-        if not isinstance(following, _Span) or following._at != self._end or following._file is not self._file:
-            return None
-        if following.dtype != self.dtype:
-            return None
-        return _Span(self._file, self._at, (self.size + following.size,), self.dtype)
+    def continues(self, before: Made) -> bool:
+        if not isinstance(before, _Span):
+            return False
+        return self._at == before._end and self._file is before._file and self.dtype == before.dtype
+
+    def through(self, last: Made) -> Made:
+        assert isinstance(last, _Span)
+        size = (last._end - self._at) // self.dtype.itemsize
+        return _Span(self._file, self._at, last._end, (size,), self.dtype)
 
     def __call__(self) -> Array:
         whole = np.empty(self.shape, self.dtype)
@@ -144,14 +146,16 @@ class _Bfloat16(Made):
 
 
 def _stored(file: _File, start: int, entry: Mapping[str, Any]) -> Stored:
-    at = start + cast(list[int], entry["data_offsets"])[0]
-    shape, word = tuple(cast(list[int], entry["shape"])), cast(str, entry["dtype"])
+    at, end = entry["data_offsets"]
+    at, end = start + at, start + end
+    shape: tuple[int, ...] = tuple(entry["shape"])
+    word: str = entry["dtype"]
     if word == "BF16":
-        return Stored(shape, "bfloat16", _Bfloat16(_Span(file, at, shape, _HALVES)))
+        return Stored(shape, "bfloat16", _Bfloat16(_Span(file, at, end, shape, _HALVES)))
     if word not in _KINDS:
         return Stored(shape, f"void ({word})", lambda: np.zeros(shape, np.void))
     dtype, name = _KINDS[word]
-    return Stored(shape, name, _Span(file, at, shape, dtype))
+    return Stored(shape, name, _Span(file, at, end, shape, dtype))
 
 
 def save(weights: Weights, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
@@ -183,7 +187,7 @@ def layout(weights: Weights, metadata: Mapping[str, str] | None = None) -> tuple
         at = end
     text = f"{{{','.join(entries)}}}".encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, [maker(weights, name) for name in order]
+    return len(text).to_bytes(8, "little") + text, makers(weights, order)
 
 
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -67,7 +67,10 @@ def find(source: str | os.PathLike[str], key: str | None = None) -> Found:
 
 def _refuse_monstrous(found: Found) -> None:
     # No net has such tensors, and what is done for each part of a name or each side of a shape would not end.
+    sound: set[tuple[int, ...]] = set()
     for tensor, stored in found.tensors.items():
+        if len(tensor) <= MOST_PARTS and stored.shape in sound:  # as nearly all: there may be thousands
+            continue
         if len(tensor) > LONGEST_NAME or tensor.count(".") > MOST_PARTS:
             said = f"the name {cut(tensor, 100)} has {len(tensor)} characters and {tensor.count('.') + 1} parts"
         elif len(stored.shape) > MOST_SIDES:
@@ -75,6 +78,7 @@ def _refuse_monstrous(found: Found) -> None:
         elif prod(side or 1 for side in stored.shape) > LARGEST_TENSOR:
             said = f"{cut(tensor, 100)} has sides of more elements than any memory"
         else:
+            sound.add(stored.shape)
             continue
         raise Fault("N403", f"{found.name}: {said}", help="the file is damaged, or is no net's weights")
 

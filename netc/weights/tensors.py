@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -16,10 +15,11 @@ Weights: TypeAlias = Mapping[str, Array]
 PIECE = 1 << 17  # elements: half a MiB of f32, which a core's own cache holds twice, as it is read and as it is made
 
 
-class Made(ABC):
+class Made:
     """A tensor that is made when it is asked for: whole by a call, or in pieces, of which one is in memory at a time.
 
-    Its shape and its type, little end first, are known before. Several threads may make it at once.
+    Its shape and its type, little end first, are known before. Several threads may make it at once. A subclass says
+    `pieces`. It is no abstract class: `isinstance` is asked of each of thousands of tensors.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -27,13 +27,17 @@ class Made(ABC):
         self.size = prod(shape)
         self.dtype = dtype
 
-    @abstractmethod
     def pieces(self, of: int = 1) -> Iterable[Array]:
         """Its elements in order, flat; each time about PIECE, a multiple of `of`, of which the size is one."""
+        raise NotImplementedError(type(self).__name__)
 
-    def then(self, following: Made) -> Made | None:
-        """This tensor and another one behind it as one, where they lie so: what reads many reads them at once."""
-        return None
+    def continues(self, before: Made) -> bool:
+        """Whether it lies right behind another one of its type, so that both can be read at once."""
+        return False
+
+    def through(self, last: Made) -> Made:
+        """All from this tensor to the last of those that continue it, flat."""
+        raise NotImplementedError(type(self).__name__)
 
     def __call__(self) -> Array:
         whole = np.empty(self.shape, self.dtype)
@@ -66,6 +70,20 @@ class Lazy(Mapping[str, Array]):
         """What makes a tensor. Raises KeyError."""
         return self._makers[name]
 
+    def makers(self, names: Iterable[str]) -> list[Callable[[], Array]]:
+        """What makes each of several. Raises KeyError."""
+        makers = self._makers
+        return [makers[name] for name in names]
+
+    def chosen(self, names: Iterable[str]) -> Lazy:
+        """Some of them, in the order of the names. Raises KeyError."""
+        makers = self._makers
+        return Lazy({name: makers[name] for name in names})
+
+    def changed(self, makers: Mapping[str, Callable[[], Array]]) -> Lazy:
+        """Those that are named made in another way, or added."""
+        return Lazy({**self._makers, **makers})
+
 
 def maker(weights: Weights, name: str) -> Callable[[], Array]:
     """What gives a tensor of any weights when it is called; may be a `Made`. Raises KeyError."""
@@ -75,9 +93,47 @@ def maker(weights: Weights, name: str) -> Callable[[], Array]:
     return lambda: array
 
 
+def makers(weights: Weights, names: Iterable[str]) -> list[Callable[[], Array]]:
+    """What gives several tensors, as `maker` does, in the order of the names. Raises KeyError."""
+    return weights.makers(names) if isinstance(weights, Lazy) else [maker(weights, name) for name in names]
+
+
 def pieces(make: Callable[[], Array], of: int = 1) -> Iterable[Array]:
     """What a maker makes, flat and little end first, piece by piece; as `Made.pieces`."""
     return make.pieces(of) if isinstance(make, Made) else cut(make(), of)
+
+
+def runs(makers: Iterable[Callable[[], Array]]) -> Iterator[list[Callable[[], Array]]]:
+    """Makers in their order, those together that continue one another: a net may have thousands of small tensors."""
+    run: list[Callable[[], Array]] = []
+    before = None
+    for make in makers:
+        made = make if isinstance(make, Made) else None
+        if run and (made is None or before is None or not made.continues(before)):
+            yield run
+            run = []
+        run.append(make)
+        before = made
+    if run:
+        yield run
+
+
+def as_one(run: Sequence[Callable[[], Array]]) -> Callable[[], Array]:
+    """What makes all tensors of a run at once: flat, where they are several."""
+    first, last = run[0], run[-1]
+    return first.through(last) if first is not last and isinstance(first, Made) and isinstance(last, Made) else first
+
+
+def flat(weights: Weights, names: Iterable[str]) -> list[Array]:
+    """Several tensors, each flat, those at once that lie together. Raises KeyError."""
+    found: list[Array] = []
+    for run in runs(makers(weights, names)):
+        whole, at = as_one(run)().reshape(-1), 0
+        for make in run:
+            size = make.size if isinstance(make, Made) else whole.size
+            found.append(whole[at : at + size])
+            at += size
+    return found
 
 
 def cut(array: Array, of: int = 1) -> Iterable[Array]:
@@ -96,13 +152,14 @@ def step_of(multiple: int) -> int:
 def chosen(weights: Weights, names: Iterable[str]) -> Weights:
     """Some of the weights, in the order of the names; those that are made are not made. Raises KeyError."""
     if isinstance(weights, Lazy):
-        return Lazy({name: weights.maker(name) for name in names})
+        return weights.chosen(names)
     return {name: weights[name] for name in names}
 
 
 def changed(weights: Weights, makers: Mapping[str, Callable[[], Array]]) -> Lazy:
     """The weights with those that are named made in another way, or added."""
-    return Lazy({**{name: maker(weights, name) for name in weights}, **makers})
+    lazy = weights if isinstance(weights, Lazy) else Lazy({name: maker(weights, name) for name in weights})
+    return lazy.changed(makers)
 
 
 def described(weights: Weights, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -112,6 +112,7 @@ def emitting(
     target, data = Path(os.path.realpath(out)), None
     try:
         with replacing(out) as file, Stream(file) as stream:
+            own = os.fstat(file.fileno())
             if external_data or emit.too_large(lowered):
                 sizes = {name: emit.size_bytes(param) for name, param in lowered.params.items()}
                 data = write_data(target, sizes, weights) if max(sizes.values(), default=0) >= PAGE else None
@@ -126,4 +127,8 @@ def emitting(
         if data is not None:
             data.discard()
         raise
-    remove_data(target, keep=data.path if data is not None else None)
+    with suppress(OSError):
+        if os.path.samestat(own, target.stat()):  # else another build has named its own since
+            remove_data(target, keep=data.path if data is not None else None)
+    if data is not None:
+        data.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Protocol
 
@@ -54,9 +55,9 @@ def chunks(lowered: Emittable, weights: Weights, data: DataFile | None = None) -
     heads = {name: _head(name, param) for name, param in lowered.params.items() if name not in external}
     # One ModelProto, field by field; the graph's initializers come last in it.
     yield model(lowered.opset)
-    yield wire.head(wire.GRAPH, len(body) + sum(len(head) + size_bytes(lowered.params[n]) for n, head in heads.items()))
+    yield wire.head(wire.GRAPH, len(body) + sum([len(head) + size for head, size in heads.values()]))
     yield body
-    for name, head in heads.items():
+    for name, (head, _) in heads.items():
         yield head
         for piece in pieces(maker(weights, name)):
             yield piece.data.cast("B")
@@ -89,11 +90,18 @@ def size_bytes(param: Param) -> int:
     return prod(param.shape) * KINDS[param.dtype].itemsize
 
 
-def _head(name: str, param: Param) -> bytes:
-    # All of an initializer but its bytes, which come last in it.
+def _head(name: str, param: Param) -> tuple[bytes, int]:
+    # All of an initializer but its bytes, which come last in it, and how many they are.
+    start, end, size = _around(param)
+    made = start + wire.text(wire.NAME, name) + end
+    return wire.head(wire.INITIALIZER, len(made) + size) + made, size
+
+
+@lru_cache(1024)
+def _around(param: Param) -> tuple[bytes, bytes, int]:
+    # What comes before an initializer's name and between it and the bytes; and how many these are.
     size = size_bytes(param)
-    made = wire.tensor(name, param.dtype, param.shape) + wire.head(wire.RAW_DATA, size)
-    return wire.head(wire.INITIALIZER, len(made) + size) + made
+    return wire.typed(param.dtype, param.shape), wire.head(wire.RAW_DATA, size), size
 
 
 def _elsewhere(name: str, param: Param, data: DataFile) -> bytes:

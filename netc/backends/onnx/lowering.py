@@ -6,6 +6,7 @@ Names are the graph's: a node, its value, and `state_dict`'s for the initializer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ class Lowered:
         self.nodes: list[bytes] = []
         self.params: dict[str, Param] = {}
         self.names = {i.name: i.name for i in graph.inputs}  # the graph's value -> the ONNX value
-        self.lowerings: dict[tuple[int, tuple[TensorType, ...]], tuple[Node, Lowering]] = {}
+        self.lowerings: dict[str, tuple[Node, Lowering]] = {}  # by the first of nodes that are alike
         self._known = dict(graph.parameters())
         inputs, outputs = set(self.names), {o.name for o in graph.outputs}
         if inputs & outputs:
@@ -115,10 +116,10 @@ class Lowered:
                 )
 
     def _lowering(self, node: Node) -> Lowering:
-        key = id(node.op), self.source.operands(node)
-        if key not in self.lowerings:
-            self.lowerings[key] = node, lowering(node, key[1], self.opset, self.constants)
-        return self.lowerings[key][1]
+        first = self.source.alike[node.name]
+        if first not in self.lowerings:
+            self.lowerings[first] = node, lowering(node, self.source.operands(node), self.opset, self.constants)
+        return self.lowerings[first][1]
 
     def _place(self, span: Span) -> bytes:
         if id(span) not in self._places:
@@ -127,7 +128,11 @@ class Lowered:
 
     def graph(self, initializers: Sequence[bytes] = ()) -> bytes:
         """The ONNX graph with its constants and further initializers; without its weights."""
-        return self._graph(initializers, values=self._open_shapes())
+        return self._graph(initializers, values=self._open_shapes()) if initializers else self._plain
+
+    @cached_property
+    def _plain(self) -> bytes:
+        return self._graph(values=self._open_shapes())
 
     def skeleton(self) -> bytes:
         """The ONNX graph whose weights are inputs."""

@@ -44,8 +44,15 @@ class Stream:
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes. Raises: OSError."""
-        view = memoryview(data).cast("B")
-        self.size += len(view)
+        view = data if isinstance(data, bytes) else data.cast("B")
+        size = len(view)
+        self.size += size
+        used = self._used + size
+        if used < ROOM:  # as nearly always: there may be thousands of small tensors
+            self._rooms[0].memory[self._used : used] = view
+            self._used = used
+            return
+        view = memoryview(view)
         while view:
             part = view[: ROOM - self._used]
             self._rooms[0].memory[self._used : self._used + len(part)] = part

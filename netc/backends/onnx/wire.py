@@ -43,8 +43,11 @@ def single(field: int, value: float) -> bytes:
 
 def head(field: int, size: int) -> bytes:
     """All of a field of so many bytes but these."""
-    if size < 128 and field < 16:
-        return _HEADS[field << 7 | size]
+    if field < 16:
+        if size < 128:
+            return _HEADS[field << 7 | size]
+        if size < 128 << 7:
+            return bytes((field << 3 | 2, size & 0x7F | 0x80, size >> 7))
     return varint(field << 3 | 2) + varint(size)
 
 
@@ -55,7 +58,9 @@ def block(field: int, value: bytes) -> bytes:
 
 def text(field: int, value: str) -> bytes:
     """A field that is text."""
-    return block(field, value.encode())
+    data = value.encode()
+    size = len(data)
+    return _HEADS[field << 7 | size] + data if size < 128 and field < 16 else head(field, size) + data
 
 
 def model(opset: int, ir_version: int, producer: str, version: str) -> bytes:
@@ -104,16 +109,17 @@ def value(name: str, dtype: str, dims: Sequence[int | str]) -> bytes:
     return text(1, name) + block(2, block(1, number(1, TYPES[dtype]) + shape))
 
 
-RAW_DATA = 9  # of TensorProto
+NAME, RAW_DATA = 8, 9  # of TensorProto
 
 
 def tensor(name: str, dtype: str, dims: Iterable[int]) -> bytes:
     """TensorProto, up to its bytes."""
-    return _typed(dtype, tuple(dims)) + text(8, name)
+    return typed(dtype, tuple(dims)) + text(NAME, name)
 
 
 @lru_cache(1024)
-def _typed(dtype: str, dims: tuple[int, ...]) -> bytes:
+def typed(dtype: str, dims: tuple[int, ...]) -> bytes:
+    """TensorProto, up to its name."""
     return b"".join([number(1, dim) for dim in dims]) + number(2, TYPES[dtype])
 
 
