@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -153,6 +155,23 @@ def test_a_full_disk_leaves_the_old_files_and_nothing_else(model: Path, external
     with no_file_grows_beyond(20_000), pytest.raises(Fault) as caught:
         netc.build(spec, model, weights=weights, verify=False, external_data=external)
     assert caught.value.code == "N412"
+    assert left(model.parent) == before
+
+
+@pytest.mark.parametrize("external", [True, False])
+def test_a_disk_that_fails_behind_ones_back_leaves_the_old_files_and_nothing_else(
+    model: Path, external: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    spec = model.with_suffix(".cnn")
+    weights = weights_of(spec, 1)
+    before = left(model.parent)
+    monkeypatch.setattr(os, "fdatasync", fail, raising=False)
+    with pytest.raises(Fault, match="Input/output error") as caught:
+        netc.build(spec, model, weights=weights, verify=False, external_data=external)
+    assert caught.value.code == "N413"
     assert left(model.parent) == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -138,11 +139,18 @@ def versions(*, verified: bool, quantised: bool = False) -> dict[str, str]:
     found = {"netc": netc.__version__}
     makers = [*(["onnxruntime"] if quantised else []), *(["torch"] if verified else [])]
     for name in ("numpy", "onnx", *makers):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        installed = _installed(name)
+        if installed is not None:
+            found[name] = installed
     return found
+
+
+@lru_cache
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def spec_text(graph: Graph) -> str:

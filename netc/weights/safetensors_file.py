@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import safetensors
@@ -174,16 +174,15 @@ def save(weights: Weights, path: str | os.PathLike[str], metadata: Mapping[str, 
 
 def layout(weights: Weights, metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[Callable[[], Array]]]:
     """What a file of these weights begins with, and what makes the tensors behind it, in order."""
-    known = {name: described(weights, name) for name in weights}
-    order = sorted(known)
-    order.sort(key=lambda name: -known[name][1].itemsize)  # large elements first: then all of them are aligned
+    order = sorted(weights)
+    known = {name: _entry(*described(make)) for name, make in zip(order, makers(weights, order), strict=True)}
+    order.sort(key=lambda name: -known[name].width)  # large elements first: then all of them are aligned
     entries = [f'"__metadata__":{_json({key: metadata[key] for key in sorted(metadata)})}'] if metadata else []
     at = 0
     for name in order:
-        shape, dtype = known[name]
-        end = at + prod(shape) * dtype.itemsize
-        sides = ",".join(map(str, shape))
-        entries.append(f'{_json(name)}:{{"dtype":"{_word(dtype)}","shape":[{sides}],"data_offsets":[{at},{end}]}}')
+        entry = known[name]
+        end = at + entry.size
+        entries.append(f'{_quoted(name)}:{{{entry.text},"data_offsets":[{at},{end}]}}')
         at = end
     text = f"{{{','.join(entries)}}}".encode()
     text += b" " * (-len(text) % 8)
@@ -191,9 +190,19 @@ def layout(weights: Weights, metadata: Mapping[str, str] | None = None) -> tuple
 
 
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring  # what `_json` does with a text, without what it does for others
+_WORDS = {text: word for word, text in _STORED.items()}
 
 
-@lru_cache
-def _word(dtype: np.dtype[Any]) -> str:
-    words = {text: word for word, text in _STORED.items()}
-    return words[dtype.newbyteorder("<").str]
+class _Entry(NamedTuple):
+    """What a header says of a tensor of some shape and type; the bytes of an element, and of all of them."""
+
+    text: str
+    width: int
+    size: int
+
+
+@lru_cache(1024)
+def _entry(shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Entry:
+    text = f'"dtype":"{_WORDS[dtype.newbyteorder("<").str]}","shape":[{",".join(map(str, shape))}]'
+    return _Entry(text, dtype.itemsize, prod(shape) * dtype.itemsize)

@@ -50,8 +50,9 @@ def in_memory(weights: Weights) -> dict[str, Stored]:
     """Weights as stored tensors; what is made is not made for this."""
     found: dict[str, Stored] = {}
     for name in weights:
-        shape, dtype = described(weights, name)
-        found[name] = Stored(shape, _word(dtype), maker(weights, name))
+        make = maker(weights, name)
+        shape, dtype = described(make)
+        found[name] = Stored(shape, _word(dtype), make)
     return found
 
 

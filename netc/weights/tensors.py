@@ -162,9 +162,8 @@ def changed(weights: Weights, makers: Mapping[str, Callable[[], Array]]) -> Lazy
     return lazy.changed(makers)
 
 
-def described(weights: Weights, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """A tensor's shape and type; it is made only where that is the only way to know. Raises KeyError."""
-    make = maker(weights, name)
+def described(make: Callable[[], Array]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """A tensor's shape and type; it is made only where that is the only way to know."""
     if isinstance(make, Made):
         return make.shape, make.dtype
     array = make()

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from netc_runtime import reading
@@ -188,13 +188,18 @@ class Manifest:
 
 def _dump(manifest: Manifest) -> str:
     try:
-        values: dict[str, object] = {**asdict(manifest), "schema": NEWEST}
+        values: dict[str, object] = {**_fields(manifest), "schema": NEWEST}
         if manifest.precision == "f32":
             values["schema"] = SCHEMA
             del values["precision"]
-        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_fields)
     except (TypeError, ValueError, RecursionError) as error:
         raise reading.invalid("the manifest", f"cannot be written as JSON: {error}") from error
+
+
+def _fields(record: object) -> dict[str, object]:
+    # Not `asdict`, which copies all that is in a record: a thousand labels.
+    return {name: getattr(record, name) for name in getattr(type(record), "__slots__", ())}
 
 
 def _manifest(value: dict[str, object]) -> Manifest:

@@ -79,7 +79,7 @@ def refuse_unfit(lowered: Emittable, weights: Weights) -> None:
     for name, param in lowered.params.items():
         if name not in weights:
             raise Fault("N401", f"the weights lack {name}, {_shape(param.shape)}")
-        (shape, dtype), kind = described(weights, name), KINDS[param.dtype]
+        (shape, dtype), kind = described(maker(weights, name)), KINDS[param.dtype]
         if shape != param.shape or (dtype != kind and dtype.newbyteorder("<") != kind):
             wanted = f"{_shape(param.shape)} of {kind.name}"
             raise Fault("N401", f"the weights' {name} is {_shape(shape)} of {dtype}, expected {wanted}")

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 ROOM = 1 << 21  # bytes that are written and hashed at once: threads that hand over less often wait less
 ROOMS = 4
-TO_DISK = 1 << 25  # bytes after which the disk is given work: it takes longer than everything before
+TO_DISK = 1 << 24  # bytes after which the disk is given work: it takes longer than everything before
 
 
 class _Room(NamedTuple):
@@ -22,7 +22,10 @@ class _Room(NamedTuple):
 
 
 class Stream:
-    """Writes to the end of a binary file. Leaving the block ends its threads, whatever happened."""
+    """Writes to the end of a binary file. Leaving the block ends its threads, whatever happened.
+
+    Raises: OSError when the block is left, where the disk did not take what was written.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.size = 0
@@ -32,15 +35,18 @@ class Stream:
         self._disk = ThreadPoolExecutor(1, "netc-disk")
         self._rooms = deque(_Room(memoryview(bytearray(ROOM))) for _ in range(ROOMS))
         self._used = 0  # of the first room
-        self._syncing: Future[None] | None = None
+        self._syncs: list[Future[None]] = []
         self._unsynced = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self._hasher.shutdown(cancel_futures=True)
-        self._disk.shutdown(cancel_futures=True)
+        self._disk.shutdown(cancel_futures=error is not None)
+        if error is None:
+            for sync in self._syncs:
+                sync.result()  # a disk tells of a failure once
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes. Raises: OSError."""
@@ -68,12 +74,11 @@ class Stream:
 
     def sha256(self) -> str:
         """The hash of what was written. Raises: OSError."""
-        self.flush()
+        self._write_room()
+        self._to_disk()  # while the rest is hashed
         for room in self._rooms:
             if room.hashed is not None:
                 room.hashed.result()
-        if self._syncing is not None:
-            self._syncing.result()
         return self._hash.hexdigest()
 
     def _write_room(self) -> None:
@@ -89,12 +94,11 @@ class Stream:
 
     def _sync(self) -> None:
         self._unsynced += self._used
-        if self._unsynced < TO_DISK or not hasattr(os, "fdatasync"):
-            return
-        if self._syncing is not None:
-            if not self._syncing.done():
-                return
-            self._syncing.result()
-        self._unsynced = 0
+        if self._unsynced >= TO_DISK and all(sync.done() for sync in self._syncs):
+            self._to_disk()
+
+    def _to_disk(self) -> None:
         self._file.flush()
-        self._syncing = self._disk.submit(os.fdatasync, self._file.fileno())
+        if hasattr(os, "fdatasync"):
+            self._unsynced = 0
+            self._syncs.append(self._disk.submit(os.fdatasync, self._file.fileno()))
