@@ -38,7 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
             raise Fault("N410", f"{shown}: there is no folder {Path(shown).parent}", help="create it, or name another")
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
     except (OSError, ValueError) as error:
-        raise _fault(shown, error) from error
+        raise fault(shown, error) from error
     temporary = Path(name)
     try:
         try:
@@ -50,7 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
             temporary.replace(target)
         except OSError as error:
             if error.filename is None or error.filename == name:
-                raise _fault(shown, error) from error
+                raise fault(shown, error) from error
             raise  # another file's trouble, which the block met
     except BaseException:
         with suppress(OSError):
@@ -82,13 +82,13 @@ def working(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     try:
         folder = tempfile.TemporaryDirectory(prefix=f".{target.name[:100]}.", suffix=".work", dir=target.parent)
     except (OSError, ValueError) as error:
-        raise _fault(shown, error) from error
+        raise fault(shown, error) from error
     with folder as name:
         try:
             yield Path(name)
         except OSError as error:
             if error.filename is None or str(error.filename).startswith(name):
-                raise _fault(shown, error) from error
+                raise fault(shown, error) from error
             raise
 
 
@@ -125,7 +125,8 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL}
 
 
-def _fault(path: str, error: OSError | ValueError) -> Fault:
+def fault(path: str, error: OSError | ValueError) -> Fault:
+    """What is said of a file that cannot be written: N410 to N413, as `replacing` raises them."""
     number = error.errno if isinstance(error, OSError) else None
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     at = path if path.isprintable() else repr(path)

@@ -184,7 +184,8 @@ class Graph:
 
     def params(self, *, train: bool = False) -> int:
         """Learned numbers: of the deployed net, or with `train` of the heads that only training needs as well."""
-        own = {n.weights: n.name for n in self.nodes if train or n.name in self.deployed}  # shared tensors count once
+        # Shared tensors count once, for the first layer that has them.
+        own = {n.weights: n.name for n in reversed(self.nodes) if train or n.name in self.deployed}
         total = 0
         for name, count in self._counted(own.values()):
             node = self.node[name]

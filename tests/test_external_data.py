@@ -43,6 +43,9 @@ def model(tmp_path: Path) -> Path:
     return netc.build(tmp_path / "a.cnn", tmp_path / "a.onnx", init=0, external_data=True).path
 
 
+OPEN = Path("/proc/self/fd").is_dir()
+
+
 def data(model: Path) -> Path:
     (found,) = model.parent.glob("a.onnx.*.data")
     return found
@@ -227,6 +230,45 @@ def test_of_two_builds_of_one_file_at_once_the_last_one_leaves_its_pair(model: P
         builds[seed].close()
         assert holds(model, seed)
     data(model)  # there is one
+
+
+def test_what_a_build_is_about_to_name_outlives_an_equal_one_and_its_replacement(model: Path) -> None:
+    build = written(model, 1)
+    written(model, 1).close()
+    written(model, 2).close()
+    assert holds(model, 2)
+    build.close()
+    assert holds(model, 1)
+    data(model)
+
+
+def test_a_build_that_fails_after_an_equal_one_is_done_leaves_its_pair(model: Path) -> None:
+    fails = written(model, 1)
+    written(model, 1).close()
+    with pytest.raises(KeyboardInterrupt), fails:
+        raise KeyboardInterrupt
+    assert holds(model, 1)
+
+
+def test_a_build_that_fails_leaves_no_open_file_and_none_of_its_own(model: Path) -> None:
+    before, opened = left(model.parent), len(list(Path("/proc/self/fd").iterdir())) if OPEN else 0
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt), written(model, 1):
+            raise KeyboardInterrupt
+    assert left(model.parent) == before
+    assert not OPEN or len(list(Path("/proc/self/fd").iterdir())) == opened
+
+
+def test_a_folder_that_has_the_name_of_the_data_is_told_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
+    written(model, 1).close()
+    taken = data(model)
+    taken.unlink()
+    taken.mkdir()
+    before = sorted(path.name for path in model.parent.iterdir())
+    with pytest.raises(Fault) as caught:
+        written(model, 1)
+    assert caught.value.code == "N410"
+    assert sorted(path.name for path in model.parent.iterdir()) == before
 
 
 def test_a_build_that_fails_leaves_what_an_equal_one_has_written(model: Path) -> None:

@@ -108,7 +108,7 @@ def build(
             lowered = onnx.lower(small, opset, whole=verify)
         road = None
         if precision.of(net.export) != "f32":
-            if not nonfinite:
+            if not nonfinite or precision.of(net.export) == "int8":  # which has no NaN
                 refuse_unsound(examining.result().unsound, source and f"{source}: ")
             job = Job(judged, weights, lowered, small_weights, hold if verify else None)
             road = precision.road(precision.of(net.export), job, stack.enter_context(working(out)))
@@ -157,15 +157,12 @@ def _golden(net: Graph, case: Case, parity: Parity) -> Golden:
 
 def _probe(net: Graph, judged: Graph, opset: int, pipeline: Sequence[passes.Pass], beside: Path) -> Parity:
     # The same road with weights that show what the given ones hide; its file lies beside the target and goes at once.
-    path = beside.with_name(f"{beside.name}.probe")
     found = None
     for weights in probes(net):
-        try:
+        with working(beside) as folder:
+            path = folder / "probe.onnx"
             onnx.write(*passes.run(net, weights, pipeline), path, opset=opset)
             found = measure(path, judged, weights, reference(judged, weights))
-        finally:
-            path.unlink(missing_ok=True)
-            onnx.remove_data(path)
         if found.telling:
             break
     assert found is not None

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Generator
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,6 +148,13 @@ def _version(asked: bool) -> None:
     if asked:
         terminal.out(f"netc {__version__}")
         raise typer.Exit
+
+
+def _finite(value: float | None) -> float | None:
+    # `nan` is within any range that an option has.
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"{value} is no number.")
+    return value
 
 
 @app.callback()
@@ -358,7 +366,12 @@ def build(
     max_drop: Annotated[
         float | None,
         typer.Option(
-            metavar="PP", min=0, max=100, help="Percentage points of accuracy that int8 may lose.", show_default="0.5"
+            metavar="PP",
+            min=0,
+            max=100,
+            callback=_finite,
+            help="Percentage points of accuracy that int8 may lose.",
+            show_default="0.5",
         ),
     ] = None,
     keep_float: Annotated[
@@ -448,7 +461,13 @@ def verify(
     ] = None,
     bound: Annotated[
         float | None,
-        typer.Option(metavar="X", min=0.0, help="The figure allowed.", show_default="1e-4, or what a model states"),
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            callback=_finite,
+            help="The figure allowed.",
+            show_default="1e-4, or what a model states",
+        ),
     ] = None,
     search: SearchOption = None,
     form: ResultOption = None,
@@ -461,7 +480,7 @@ def verify(
     from netc.cli.verify import Options
     from netc.cli.verify import verify as run
 
-    options = Options(lambda spec: _load(spec, search), net, init, key, map_file, data, at or (), bound)
+    options = Options(lambda spec: _load(spec, search), net, init, key, map_file, data, at or (), bound, search or ())
     run(a, b, options, _form(form, json))
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_EXAMPLES = 256  # of the data
 _SPEC = re.compile(r"(?P<spec>.*\.cnn(?::\w+)?)(?:=(?P<weights>.+))?", re.DOTALL)
-_PART = re.compile(r"^# --- (.+)$", re.MULTILINE)
+_PART = re.compile(r"\n# --- (.+)(?=\n)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Options:
     data: str | None = None
     sizes: Sequence[str] = ()
     bound: float | None = None
+    search: Sequence[Path] = ()
 
 
 class _Operand:
@@ -89,7 +90,9 @@ def _is_model(text: str) -> bool:
         return True
     try:
         with Path(text).open("rb") as file:
-            return file.read(1) == b"\x08"  # field 1 of ONNX's message, a number: no other format begins so
+            head = file.read(9)
+            # Field 1 of ONNX's message, a number. Safetensors begin with a length, and may so too.
+            return head[:1] == b"\x08" and head[8:] != b"{"
     except (OSError, ValueError):
         return False
 
@@ -126,6 +129,12 @@ def _sides(a: _Operand, b: _Operand, options: Options) -> tuple[Side, Side]:
             "--map is for the weights of one side, and here both sides have some, or neither: build one of them first, "
             "netc build SPEC --weights FILE --map MAP"
         )
+    if options.init is not None and not any(each.spec is not None and each.weights is None for each in (a, b)):
+        raise UsageFault("--init is for a net without weights, and neither side is one")
+    if options.key is not None and not any(each.weights is not None and not each.model for each in (a, b)):
+        raise UsageFault("--weights-key is for weights, and neither side has some")
+    if options.search and options.net is None and a.spec is None and b.spec is None:
+        raise UsageFault("--search is for what a spec uses, and none is named")
     made = side(a, b), side(b, a)
     for file in files.values():
         if file.graph is None and file.manifest is not None:
@@ -154,11 +163,10 @@ def _described(file: FileSide) -> Graph:
         raise Fault("N436", f"{file.name} carries no spec", help="name the net with --net SPEC")
     if hashlib.sha256(manifest.spec_text.encode()).hexdigest() != manifest.spec_sha256:
         raise Fault("N436", f"{file.name}: the spec in its manifest was changed: its hash is another")
-    first, *others = _PART.split(manifest.spec_text)
+    first, others = _files(manifest.spec_text)
     with TemporaryDirectory() as folder:
-        # What a spec uses is looked for beside it, by its file's name alone.
-        for name, text in zip(others[::2], others[1::2], strict=True):
-            (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
+        for name, text in others.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
         source = Source(f"{file.name}'s spec", first)
         checked = api.check_text(source, Path(folder) / "spec.cnn", net=manifest.net)
     if not checked.ok:
@@ -169,6 +177,21 @@ def _described(file: FileSide) -> Graph:
             help="name the net with --net SPEC",
         )
     return checked.graphs[manifest.net]
+
+
+def _files(text: str) -> tuple[str, dict[str, str]]:
+    """The spec in a manifest, and the files it uses: these are looked for beside it, by their names alone.
+
+    Each stands once under a line with its name, which the text before has in quotes: other such lines are comments.
+    """
+    found = [("", 0, 0)]
+    for line in _PART.finditer(text):
+        name = PurePosixPath(line[1].replace("\\", "/")).name
+        if f'{name}"' in text[: line.start()] and name not in ("", ".", "..", *(each for each, _, _ in found)):
+            found.append((name, line.start(), line.end() + 1))
+    ends = [start for _, start, _ in found[1:]] + [len(text)]
+    first, *others = [(name, text[begin:end]) for (name, _, begin), end in zip(found, ends, strict=True)]
+    return first[1], dict(others)
 
 
 def _described_or_none(file: FileSide) -> Graph | None:
@@ -214,7 +237,7 @@ def _alone(name: str, options: Options, form: str) -> None:
     if not operand.model:
         raise UsageFault(f"{name} is compared with something: name a second side, such as a model built of it")
     given = {"--net": options.net, "--init": options.init, "--data": options.data, "--weights-key": options.key}
-    given["--map"] = options.map
+    given |= {"--map": options.map, "--search": options.search or None}
     unused = [option for option, value in {**given, "--bound": options.bound}.items() if value is not None]
     if unused or options.sizes:
         raise UsageFault(f"{', '.join(unused or ['--at'])} is for two sides, and {name} alone repeats its own example")

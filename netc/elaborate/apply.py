@@ -727,13 +727,18 @@ def _shapes(template: Template) -> dict[str, tuple[int, ...]]:
 
 
 def _fit(frame: Frame, where: Span, first: dict[str, tuple[int, ...]], again: dict[str, tuple[int, ...]]) -> bool:
-    for name, shape in first.items():
-        if again.get(name) != shape:
+    for name in {**first, **again}:
+        there, here = first.get(name), again.get(name)
+        if there != here:
             frame.report(
                 "N307",
-                f"the shared weights do not fit: {name} is {list(shape)}, and {list(again.get(name, ()))} here",
+                f"the shared weights do not fit: {name} is {_shape(there)}, and {_shape(here)} here",
                 where,
                 help="what shares weights takes values of equal channels (and sides, after flatten)",
             )
             return False
     return True
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(list(shape))

@@ -131,7 +131,7 @@ class Unrolled:
     letters: int = 0
     blocks: dict[int, Block] = field(default_factory=dict[int, "Block"])
     args: dict[int, Mapping[str, Hashable]] = field(default_factory=dict[int, "Mapping[str, Hashable]"])
-    paths: dict[int, list[_Paths]] = field(default_factory=dict[int, "list[_Paths]"])
+    paths: dict[int, _Paths] = field(default_factory=dict[int, "_Paths"])
 
     def told(self, template: Template) -> tuple[Block, Mapping[str, Hashable]]:
         """What a region says of its block: one object for a definition, and one for a template."""
@@ -144,26 +144,22 @@ class Unrolled:
             args = self.args[id(template)] = arguments(template.args)
         return block, args
 
-    def paths_in(self, template: Template) -> list[_Paths]:
-        """What a template's steps are called within it, found once."""
-        if id(template) not in self.paths:
-            self.paths[id(template)] = [_paths(step) for step in template.steps]
-        return self.paths[id(template)]
+    def paths_of(self, step: Step) -> _Paths:
+        """What a step reads and whose weights it has, found once for all applications of its template."""
+        found = self.paths.get(id(step))
+        if found is None:
+            reads = tuple([value.port if value.step is None else value.path() for value in step.inputs])
+            found = self.paths[id(step)] = _Paths(
+                reads, step.owner.path() if step.owner is not None else step.name or ""
+            )
+        return found
 
 
 class _Paths(NamedTuple):
-    """A step in the words of its template: `reads` are paths, or inputs by their number."""
+    """Paths relative to a step's template; an input is a number."""
 
-    step: Step
-    name: str
     reads: tuple[str | int, ...]
     weights: str
-
-
-def _paths(step: Step) -> _Paths:
-    assert step.name is not None
-    reads = tuple([value.port if value.step is None else value.path() for value in step.inputs])
-    return _Paths(step, step.name, reads, step.owner.path() if step.owner is not None else step.name)
 
 
 LONGEST_PATH = 500
@@ -191,13 +187,15 @@ def _unroll(
     template: Template, prefix: str, weights: str, inputs: tuple[str, ...], region: int, flat: Unrolled
 ) -> list[str]:
     before, before_weights = prefix and f"{prefix}.", weights and f"{weights}."
-    for step, name, reads, own in flat.paths_in(template):
-        name = before + name
+    for step in template.steps:
+        assert step.name is not None
+        name = before + step.name
         flat.letters += len(name)
         if len(name) > LONGEST_PATH:
             raise LongNames(step.where, f"a path of {len(name):,} characters; the longest has {LONGEST_PATH}")
         if flat.letters > MOST_LETTERS:
             raise LongNames(step.where, f"the paths of this net have more than {MOST_LETTERS:,} characters together")
+        reads, own = flat.paths_of(step)
         own = before_weights + own
         operands = tuple([inputs[path] if isinstance(path, int) else before + path for path in reads])
         if isinstance(step, LayerStep):

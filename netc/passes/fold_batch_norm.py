@@ -23,8 +23,8 @@ from netc.weights import Array, Weights
 
 # Tuples: there may be thousands of layers, and a union takes as long as all else that is asked of one.
 _LINES = (Bn, Scale)
-_BIASED = (Conv, Depthwise, Local, Fc, Upconv)
-_TAKE_OVER = {"bn": (*_BIASED, Bn), "scale": (*_BIASED, Bn, Scale)}
+BIASED = (Conv, Depthwise, Local, Fc, Upconv)
+_TAKE_OVER = {"bn": (*BIASED, Bn), "scale": (*BIASED, Bn, Scale)}
 
 
 def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
@@ -50,7 +50,7 @@ def fold_batch_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
             continue
         pairs.append((norm, layer))
         draft.drop(norm, layer.name)
-        if isinstance(norm.op, Bn) and isinstance(layer.op, _BIASED) and not layer.op.bias:
+        if isinstance(norm.op, Bn) and isinstance(layer.op, BIASED) and not layer.op.bias:
             if id(layer.op) not in biased:
                 biased[id(layer.op)] = layer.op.model_copy(update={"bias": True})
             draft.put(layer._replace(op=biased[id(layer.op)]))
@@ -79,7 +79,7 @@ def _scale(folded: Changes, layer: Node, factor: Floats) -> None:
 
 def _shift(folded: Changes, layer: Node, line: Line) -> None:
     op, bias = layer.op, f"{layer.weights}.bias"
-    if isinstance(op, Bn) or (isinstance(op, _BIASED) and op.bias):
+    if isinstance(op, Bn) or (isinstance(op, BIASED) and op.bias):
         folded[bias] = partial(_moved, folded.maker(bias), line)
     elif line.shift is not None:
         sides = [side for side in layer.type.sides if isinstance(side, int)] if isinstance(op, Local) else []

@@ -203,10 +203,11 @@ def _changed(row: Row, node: Node | None, graph: Graph, axes: Mapping[tuple[str,
     assert row.found is not None
     order = axes.get((row.kind, len(row.found)))
     fits = row.found == row.shape
+    others = (order,) if order is not None else _AXES.get(len(row.found), ()) if axes else ()
+    if fits and any(each != tuple(range(len(each))) and _permuted(row.found, each) == row.shape for each in others):
+        alike = "its axes may be in another order, as those of other layers are: both fit"
+        return row._replace(source=None, found=None, by="open", reason=alike, candidates=(row.source or "",))
     if order is not None and _permuted(row.found, order) == row.shape:
-        if fits and order != tuple(range(len(order))):
-            alike = "its axes may be in another order, as those of other layers are: both fit"
-            return row._replace(source=None, found=None, by="open", reason=alike, candidates=(row.source or "",))
         image = _flattened(node, graph) if row.kind == "fc" else None
         if image is not None and not fits:
             # Behind a flatten the rows of a dense layer stand as the image did: sides first, channels last.

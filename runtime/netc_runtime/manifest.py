@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal, TypeAlias, cast
 
 from netc_runtime import reading
@@ -199,7 +199,9 @@ def _dump(manifest: Manifest) -> str:
 
 def _fields(record: object) -> dict[str, object]:
     # Not `asdict`, which copies all that is in a record: a thousand labels.
-    return {name: getattr(record, name) for name in getattr(type(record), "__slots__", ())}
+    if not is_dataclass(record):
+        raise TypeError(f"{type(record).__name__} is no value of JSON")
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _manifest(value: dict[str, object]) -> Manifest:

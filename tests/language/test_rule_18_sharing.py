@@ -78,6 +78,16 @@ def test_the_weights_must_fit() -> None:
     refused(net("from image -> a: tower(8) -> §@a => y", head=TOWER), "N307", says="c1.weight")
 
 
+def test_what_is_applied_again_has_the_same_weights_and_no_others() -> None:
+    head = "block f() { if in.h > 16 { LARGE } else { SMALL } }"
+    for large, small, says in (
+        ("x: relu", "x: conv(in.c, k=1)", "x.weight is missing, and [3, 3, 1, 1] here"),
+        ("x: conv(in.c, k=1)", "x: relu", "x.weight is [3, 3, 1, 1], and missing here"),
+    ):
+        text = net("from image -> a: f -> maxpool(k=2) -> §@a -> conv(8, k=1) => y", "f32[N, 8, 16, 16]")
+        refused(f"{head.replace('LARGE', large).replace('SMALL', small)}\n{text}", "N307", says=says)
+
+
 def test_a_layer_without_weights_may_be_applied_again() -> None:
     graph = admitted(net("from image -> p: maxpool(k=2) -> @p -> conv(8, k=1) => y", "f32[N, 8, 8, 8]"))
     assert graph.outputs[0].type.dims[2:] == (8, 8)

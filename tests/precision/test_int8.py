@@ -18,13 +18,14 @@ import torch
 
 import netc
 import netc_runtime
+from netc import api
 from netc.backends.build import build
 from netc.backends.precision.examples import Calibration, Examples, batched, calibration
 from netc.backends.precision.scores import Judge
 from netc.backends.precision.speed import compared
 from netc.backends.precision.wanted import Wanted
 from netc.backends.torch import module
-from netc.diagnostic import Fault
+from netc.diagnostic import Fault, Source
 from netc.graph import Graph, Recipe
 from netc.training import data
 from netc_runtime.manifest import Manifest
@@ -170,10 +171,44 @@ def test_layers_are_kept_in_float_by_pattern(tmp_path: Path) -> None:
     path = built(tmp_path, graph, weights, given, keep_float=["c*"])
     assert record(path)["int8"]["in_float"] == [{"layer": "c1", "noise": None}, {"layer": "c2", "noise": None}]
     assert "QLinearConv" not in fused(path, tmp_path)
-    for patterns, code, said in ((["c3"], "N463", "no layer `c3`"), (["*"], "N461", "no layer would be int8")):
+    for patterns, code, said in (
+        (["c3"], "N463", "no layer `c3`"),
+        (["*"], "N461", "no layer would be int8"),
+    ):
         with pytest.raises(Fault, match=said) as caught:
             built(tmp_path, graph, weights, given, keep_float=patterns)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_norm_that_was_folded_stays_in_float_with_the_layer_that_took_it_over(tmp_path: Path, before: bool) -> None:
+    net = Net("Normed", image=("N", 3, 8, 8))
+    if before:
+        y = net("conv", net("bn", "image", label="norm"), label="c1", c=4, k=3)
+    else:
+        y = net("bn", net("conv", "image", label="c1", c=4, k=3), label="norm")
+    y = net("conv", net("dropout", net("relu", y), label="drop"), label="c2", c=4, k=3)
+    net("fc", net("flatten", y), label="f", c=3)
+    graph = net.graph(y="f")
+    given = calibration(graph, np.random.default_rng(0).standard_normal((9, 3, 8, 8)).astype(np.float32))
+    path = built(tmp_path, graph, randomised(graph), given, max_drop=50.0, keep_float=["norm"])
+    assert record(path)["int8"]["in_float"] == [{"layer": "c1", "noise": None}]
+    nodes = onnx.load_model_from_string(path.read_bytes()).graph.node
+    made = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+    reads = {node.name: node.input[1] in made for node in nodes if node.op_type == "Conv"}
+    assert reads == {"c1": False, "c2": True}
+    with pytest.raises(Fault, match="no layer that `drop` names is in the file") as caught:
+        built(tmp_path, graph, randomised(graph), given, keep_float=["drop"])
+    assert caught.value.code == "N463"
+
+
+def test_a_nan_has_no_int8(tmp_path: Path) -> None:
+    graph, weights, given = digits()
+    weights = {**weights, "c1.bias": np.full_like(weights["c1.bias"], np.nan)}
+    with pytest.raises(Fault) as caught:
+        build(graph, weights, tmp_path / "a.onnx", precision=Wanted("int8", given), nonfinite=True, verify=False)
+    assert caught.value.code == "N404"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_int8_without_data_is_refused(tmp_path: Path) -> None:
@@ -217,6 +252,47 @@ def test_a_fixed_batch_is_fed_whole(tmp_path: Path) -> None:
         calibration(graph, np.zeros((3, 3, 8, 8), np.float32))
 
 
+def test_some_examples_of_a_fixed_batch_are_whole_batches() -> None:
+    net = Net("Three", image=(3, 3, 8, 8))
+    net("relu", "image", label="r")
+    given = calibration(net.graph(y="r"), np.zeros((18, 3, 8, 8), np.float32))
+    found = batched(net.graph(y="r"), given.test)
+    assert [len(feed["image"]) for feed in found.some(16).feeds()] == [3] * 5
+    assert [len(feed["image"]) for feed in found.some(2).feeds()] == [3]
+
+
+def test_examples_of_another_size_than_was_asked_for_are_refused() -> None:
+    graph, _, given = digits()
+    where = graph.inputs[0]
+    other = replace(graph, inputs=(where._replace(type=where.type.with_(sides=(32, 32))),))
+    with pytest.raises(Fault, match=r"float32\[1, 1, 28, 28\] for image, expected float32\[N, 1, 32, 32\]") as caught:
+        batched(other, given.test)
+    assert caught.value.code == "N460"
+
+
+def test_as_many_examples_run_at_once_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net("Large", image=("N", 3, 8, 8))
+    net("relu", net("conv", "image", label="c", c=5, k=3), label="r")  # 2 x 5 x 6 x 6 elements
+    graph = net.graph(y="r")
+    given = calibration(graph, np.zeros((9, 3, 8, 8), np.float32)).test
+    assert batched(graph, given).size == 32
+    for room, size in ((360 * 7 + 359, 7), (359, 1)):
+        monkeypatch.setattr("netc.backends.precision.examples.ROOM", room)
+        assert batched(graph, given).size == size
+
+
+@pytest.mark.parametrize("wrong", [-1, 10])
+def test_labels_that_are_no_classes_are_refused(tmp_path: Path, wrong: int) -> None:
+    graph, weights, given = digits()
+    labels = given.test.labels
+    assert labels is not None
+    test = replace(given.test, labels=np.where(np.arange(len(labels)) == 7, wrong, labels))
+    with pytest.raises(Fault, match=f"output digit has the classes 0 to 9, and a label is {wrong}") as caught:
+        built(tmp_path, graph, weights, Calibration(given.ranges, test))
+    assert caught.value.code == "N460"
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- scores, worked by hand
 
 
@@ -247,6 +323,22 @@ def test_accuracy_counts_labels() -> None:
     assert judged("softmax", 0, f32, ours, labels=[0, 0, 1, 0]) == 50
 
 
+def test_labels_judge_what_the_spec_trains_on_classes() -> None:
+    text = """net Two {
+      input x: f32[N, 4]
+      output digit: f32[N, 10]
+      output embedding: f32[N, 64]
+      from x -> embedded: fc(64) => embedding
+      from embedded -> fc(10) => digit
+      train { loss.digit = cross_entropy  optimizer = sgd(lr = 0.1) }
+    }"""
+    graph = api.check_text(Source("two.cnn", text)).graphs["Two"]
+    examples = Examples(2, lambda rows: {}, np.zeros(2, np.int64))
+    assert Judge(graph, batched_by(examples), lambda _: []).kinds == ["accuracy", "variance"]
+    untaught = Judge(replace(graph, train=None), batched_by(examples), lambda _: [])
+    assert untaught.kinds == ["accuracy", "accuracy"]
+
+
 def test_agreement_counts_classes() -> None:
     assert judged("softmax", 0, [[1, 0], [1, 0], [0, 1], [0, 1]], [[2, 1], [0, 1], [0, 1], [0, 9]]) == 25
 
@@ -265,6 +357,8 @@ def test_positions_count_intersection_over_union() -> None:
 def test_numbers_count_by_the_variance_that_is_explained() -> None:
     # f32's 0 and 2 have squares around their mean of 2 in all; the file is off by 1 once: half is lost.
     assert judged("none", 0, [[0], [2]], [[0], [1]], classes=1) == pytest.approx(50)
+    assert judged("none", 0, [[1], [1]], [[1], [1]], classes=1) == 0  # it never varies, and is kept
+    assert judged("none", 0, [[1], [1]], [[1], [2]], classes=1) == 100
 
 
 def test_a_comparison_of_speed_takes_turns() -> None:

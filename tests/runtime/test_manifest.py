@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -294,7 +295,13 @@ def test_an_expression_is_bounded_in_depth_and_in_nodes(value: dict[str, Any]) -
 
 
 def test_writing_refuses_what_reading_would(linear_manifest: Callable[..., Manifest]) -> None:
-    for changes in ({"embed": ("everything",)}, {"parity": Parity("x", float("nan"), "passed")}, {"net": b"bytes"}):
+    for changes in (
+        {"embed": ("everything",)},
+        {"parity": Parity("x", float("nan"), "passed")},
+        {"net": b"bytes"},
+        {"versions": {"netc"}},
+        {"versions": MappingProxyType({"netc": "1"})},
+    ):
         with pytest.raises(RuntimeFault) as caught:
             linear_manifest(**changes).to_json()
         assert caught.value.code == "R108"

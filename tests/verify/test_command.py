@@ -288,6 +288,10 @@ def test_a_bound_that_is_given_is_all_that_is_allowed(netc: Command, here: Path)
     changed("small.onnx", "near.onnx", "head.weight", 1.001)
     assert netc("verify", "small.pt", "near.onnx") == 1
     assert netc("verify", "small.pt", "near.onnx", "--bound", "0.1") == 0
+    assert netc("verify", "small.onnx", "small.onnx", "--bound", "0") == 0, netc.err
+    assert netc("verify", "small.onnx", "near.onnx", "--bound", "0") == 1, netc.err
+    for no_number in ("nan", "inf"):
+        assert netc("verify", "small.onnx", "small.onnx", "--bound", no_number) == 2
 
 
 def test_the_bound_that_a_model_states_is_the_default(netc: Command, here: Path) -> None:
@@ -430,6 +434,35 @@ def test_a_spec_of_several_files_compiles_from_the_manifest(netc: Command, here:
     assert netc("verify", "whole.safetensors", "whole.onnx") == 0, netc.err
 
 
+def test_a_comment_that_looks_like_the_start_of_a_file_is_one(netc: Command, here: Path) -> None:
+    Path("parts.cnn").write_text("# --- a unit\nblock unit(c) { conv(c, k=3, pad=1) -> relu }\n# --- parts.cnn\n")
+    text = SPEC.replace("-> c1: conv(6, k=3, pad=1)", "-> c1: unit(6)")
+    graph = rebuilt("whole", f'language 1\n\n# --- the parts\nuse "parts.cnn" (unit)\n# --- ..\n{text}# --- ..\n')
+    weights.save(randomised(graph), "whole.safetensors")
+    assert netc("verify", "whole.onnx") == 0, netc.err
+    assert netc("verify", "whole.safetensors", "whole.onnx") == 0, netc.err
+
+
+def test_safetensors_whose_header_is_as_long_as_an_onnx_file_begins_are_weights(netc: Command, here: Path) -> None:
+    tensors = weights.load("small.safetensors", api.load("small.cnn"))
+    for letters in range(0, 257, 4):
+        weights.save(tensors, "long.safetensors", {"note": "a" * letters})
+        if Path("long.safetensors").read_bytes()[0] == 8:
+            break
+    else:
+        pytest.fail("no header is so long")
+    assert netc("verify", "long.safetensors", "small.onnx") == 0, netc.err
+
+
+def test_a_shape_inside_two_models_is_no_difference(netc: Command, here: Path) -> None:
+    text = "net Grouped { input x: f32[N, 4, 8, 8] output y: f32[N, 3]"
+    rebuilt("a", f"{text} from x -> conv(4, k=3) -> gn(2) -> gap -> flatten -> head: fc(3) => y }}\n")
+    assert "Shape" in {node.op_type for node in onnx.load("a.onnx").graph.node}
+    changed("a.onnx", "b.onnx", "head.weight")
+    assert netc("verify", "a.onnx", "b.onnx") == 1, netc.err
+    assert netc.json("verify", "a.onnx", "b.onnx")["parting"]["layer"] == "y"
+
+
 # --- what cannot be compared
 
 
@@ -478,6 +511,13 @@ def test_options_without_a_meaning_are_refused(netc: Command, here: Path) -> Non
     assert netc("verify", "small.onnx", "small.onnx", "--net", "small.cnn") == 2
     assert "--net names the net of weights" in netc.err
     assert netc("verify", "small.pt", "small.onnx", "--at", "H") == 2
+    assert netc("verify", "small.cnn=small.pt", "small.onnx", "--init", "3") == 2
+    assert "--init is for a net without weights" in netc.err
+    assert netc("verify", "small.onnx", "small.onnx", "--weights-key", "ema") == 2
+    assert "--weights-key is for weights" in netc.err
+    assert netc("verify", "small.pt", "small.onnx", "--search", ".") == 2
+    assert "--search is for what a spec uses" in netc.err
+    assert netc("verify", "small.onnx", "--search", ".") == 2
 
 
 def renamed(here: Path) -> None:

@@ -418,6 +418,15 @@ def test_a_square_matrix_among_turned_ones_is_open() -> None:
     assert found == {"square.weight": ("open", None, ("a/kernel",)), "last.weight": ("place", (1, 0), ())}
 
 
+def test_a_square_matrix_beside_other_layers_that_are_turned_is_open() -> None:
+    net = Net("Square", x=("N", 3, 8, 8))
+    y = net("conv", "x", label="c", c=8, k=3, bias=False)
+    y = net("fc", net("flatten", net("gap", y)), label="square", c=8, bias=False)
+    proposal = propose(net.graph(y=y), source({"a/kernel": (3, 3, 3, 8), "b/kernel": (8, 8)}))
+    found = {row.name: (row.by, row.transpose, row.candidates) for row in proposal.rows}
+    assert found["square.weight"] == ("open", None, ("b/kernel",))
+
+
 # --- ONNX
 
 

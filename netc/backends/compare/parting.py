@@ -173,7 +173,7 @@ def _chunks(values: Sequence[_Value], count: int) -> Iterator[list[_Value]]:
 
 def _figure(ours: Array, theirs: Array) -> float:
     answers = ours.astype(np.float64)
-    far = distance(theirs, answers)
+    far = distance(theirs.astype(np.float64), answers)  # whole numbers in between are no classes
     if far == 0:
         return 0.0
     found = agreement("", "", {}, answers, far)

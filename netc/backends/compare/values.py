@@ -56,13 +56,14 @@ class Model:
         options.log_severity_level = 4
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self._folder))
         count = len(next(iter(feed.values())))
-        parts: list[list[Array]] = []
         try:
             session = ort.InferenceSession(asked.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            for start in range(0, count, step):
-                part = {name: array[start : start + step] for name, array in feed.items()}
-                parts.append(session.run(list(names), part))
+            feeds = [
+                {name: array[start : start + step] for name, array in feed.items()} for start in range(0, count, step)
+            ]
+            parts: list[list[Array]] = [session.run(list(names), part) for part in feeds]
+            # A shape is a single number or a list, the same in every batch.
+            return {name: np.concatenate([np.atleast_1d(part[i]) for part in parts]) for i, name in enumerate(names)}
         except Exception as error:  # its errors have no class in common that it exports
             words = " ".join(str(error).split())
             raise Fault("N436", f"ONNX Runtime does not give the values between the layers: {words}") from error
-        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}

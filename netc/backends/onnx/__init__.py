@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from netc.atomic import replacing
 from netc.backends.onnx import emit
-from netc.backends.onnx.data_file import PAGE, DataFile, remove_data, write_data
+from netc.backends.onnx.data_file import PAGE, DataFile, file_at, remove_data, write_data
 from netc.backends.onnx.lowering import Lowered
 from netc.backends.onnx.stream import Stream
 from netc.diagnostic import Fault
@@ -104,7 +104,8 @@ def emitting(
     """Write a file that takes the name `out` when the block ends well; whatever else ends it leaves nothing behind.
 
     With `external_data`, and for more than 2 GiB, weights of 4 KiB and more go to a file of their own beside it,
-    `OUT.onnx.HASH.data`; one that an older `out` had is removed. Equal arguments give equal bytes.
+    `OUT.onnx.HASH.data`; those that older ones had are removed, unless another build is at work in the folder. Equal
+    arguments give equal bytes.
 
     Raises: Fault N401 for a weight that is missing or of the wrong shape or type; as `netc.atomic.replacing` does.
     """
@@ -112,7 +113,7 @@ def emitting(
     target, data = Path(os.path.realpath(out)), None
     try:
         with replacing(out) as file, Stream(file) as stream:
-            own = os.fstat(file.fileno())
+            own = file_at(Path(file.name))
             if external_data or emit.too_large(lowered):
                 sizes = {name: emit.size_bytes(param) for name, param in lowered.params.items()}
                 data = write_data(target, sizes, weights) if max(sizes.values(), default=0) >= PAGE else None
@@ -127,8 +128,7 @@ def emitting(
         if data is not None:
             data.discard()
         raise
-    with suppress(OSError):
-        if os.path.samestat(own, target.stat()):  # else another build has named its own since
-            remove_data(target, keep=data.path if data is not None else None)
     if data is not None:
         data.release()
+    with suppress(OSError):
+        remove_data(target, own, keep=data.path if data is not None else None)

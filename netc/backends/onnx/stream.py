@@ -35,7 +35,7 @@ class Stream:
         self._disk = ThreadPoolExecutor(1, "netc-disk")
         self._rooms = deque(_Room(memoryview(bytearray(ROOM))) for _ in range(ROOMS))
         self._used = 0  # of the first room
-        self._syncs: list[Future[None]] = []
+        self._syncs: deque[Future[None]] = deque()
         self._unsynced = 0
 
     def __enter__(self) -> Self:
@@ -45,8 +45,7 @@ class Stream:
         self._hasher.shutdown(cancel_futures=True)
         self._disk.shutdown(cancel_futures=error is not None)
         if error is None:
-            for sync in self._syncs:
-                sync.result()  # a disk tells of a failure once
+            self._settled()
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes. Raises: OSError."""
@@ -71,6 +70,7 @@ class Stream:
         """Have everything in the file, for others to read. Raises: OSError."""
         self._write_room()
         self._file.flush()
+        self._settled()
 
     def sha256(self) -> str:
         """The hash of what was written. Raises: OSError."""
@@ -94,11 +94,17 @@ class Stream:
 
     def _sync(self) -> None:
         self._unsynced += self._used
-        if self._unsynced >= TO_DISK and all(sync.done() for sync in self._syncs):
+        if self._unsynced >= TO_DISK and self._settled():
             self._to_disk()
+
+    def _settled(self) -> bool:
+        """Whether the disk has done all it was given. Raises: OSError where it failed, of which it tells once."""
+        while self._syncs and self._syncs[0].done():
+            self._syncs.popleft().result()
+        return not self._syncs
 
     def _to_disk(self) -> None:
         self._file.flush()
+        self._unsynced = 0
         if hasattr(os, "fdatasync"):
-            self._unsynced = 0
             self._syncs.append(self._disk.submit(os.fdatasync, self._file.fileno()))

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.backends.verify.batches import prescribed
-from netc.backends.verify.cases import given
-from netc.backends.verify.sizes import sides
+from netc.backends.verify.cases import checked, given
+from netc.backends.verify.sizes import admitted, sides, together
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.weights import Array
 
 TOGETHER = 32  # examples that run at once, where the net does not say
+ROOM = 2**28  # elements of all values of these: a calibrator keeps them together
 
 Labels = npt.NDArray[np.int64]
 
@@ -85,18 +86,27 @@ class Batched(NamedTuple):
         return (feed for _, feed in self.examples.batches(self.size))
 
     def some(self, most: int) -> Batched:
-        """At most so many of the examples, evenly spaced, or one batch."""
-        return Batched(self.examples.some(max(most, self.size) if self.fixed else most), self.size, self.fixed)
+        """At most so many of the examples, evenly spaced: whole batches where these are fixed, one at least."""
+        whole = max(most // self.size, 1) * self.size if self.fixed else most
+        return Batched(self.examples.some(whole), self.size, self.fixed)
 
 
 def batched(graph: Graph, examples: Examples) -> Batched:
-    """The examples in the batches that the net prescribes, or in batches that are quick.
+    """The examples in the batches that the net prescribes, or in batches that are quick and have room in memory.
 
-    Raises: Fault N460 where there is less than one batch, or inputs and outputs have different ones.
+    Raises: Fault N460 where they are not the net's inputs, there is less than one batch, or inputs and outputs have
+    different ones.
     """
-    whole = prescribed(graph, sides(graph, examples.read([0]))) if examples.count else None
-    if examples.count and whole is None:
-        return Batched(examples, TOGETHER, False)
+    whole = None
+    if examples.count:
+        said, first = "the calibration data", examples.read([0])
+        one = {i.name: checked(i, np.asarray(first[i.name]), "N460", said) for i in graph.inputs if i.name in first}
+        sizes = sides(graph, one)
+        if not admitted(graph, sizes):
+            raise Fault("N460", f"{said} has sizes that a `require` of {graph.name} refuses: {sizes}")
+        whole = prescribed(graph, sizes)
+        if whole is None:
+            return Batched(examples, min(max(1, ROOM // together(graph, one)), TOGETHER), False)
     sizes = {*(whole or {"": 1}).values()}
     if len(sizes) > 1:
         raise Fault("N460", f"{graph.name}: batches of {sorted(sizes)} for inputs and outputs cannot be calibrated")

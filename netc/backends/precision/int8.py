@@ -19,7 +19,9 @@ from netc.backends.precision.scores import Judge, Score, worst
 from netc.backends.verify.session import open_session
 from netc.diagnostic import Fault
 from netc.elaborate.names import nearest
-from netc.graph import Graph
+from netc.graph import Graph, Node
+from netc.passes.fold_batch_norm import BIASED
+from netc.passes.lines import LINES
 from netc.weights import Array
 
 MAX_DROP = 0.5  # percentage points
@@ -76,9 +78,9 @@ def quantise(
     Raises: Fault N460 for examples that are no batch, N461 where nothing would be int8, N462 where more than `max_drop`
     percentage points are lost with everything that hurts in float, N463 for a pattern that no layer has.
     """
-    kept = _asked(graph, keep_float)
     prepared = work / "prepared.onnx"
     before = prepare(path, prepared)
+    kept = _asked(graph, keep_float, {layer_of(node.name, graph.node) for node in before.graph.node})
     floats = always_float(before, graph)
     floats.update(n.name for n in before.graph.node if layer_of(n.name, {each.layer for each in kept}))
     weighted = {node.name for node in before.graph.node if node.op_type in WEIGHTED}
@@ -122,15 +124,33 @@ def quantise(
     )
 
 
-def _asked(graph: Graph, patterns: Sequence[str]) -> list[Kept]:
+def _asked(graph: Graph, patterns: Sequence[str], there: Collection[str]) -> list[Kept]:
+    # Of a batch norm that was folded the layer that took it over is meant, of which the file has nodes.
     found: dict[str, Kept] = {}
     for pattern in patterns:
         fit = [name for name in graph.node if fnmatchcase(name, pattern)]
         if not fit:
             words = f"{graph.name} has no layer `{pattern}` to keep in float"
             raise Fault("N463", words, help=nearest(pattern, graph.node) or "netc show lists the layers")
-        found |= {name: Kept(name, None) for name in fit}
+        named = [layer for name in fit for layer in ([name] if name in there else _instead(graph, name))]
+        layers = [layer for layer in named if layer in there]
+        if not layers:
+            words = f"no layer that `{pattern}` names is in the file: they were folded into others"
+            raise Fault("N463", f"{graph.name}: {words}", help="name the layers that they are folded into")
+        found |= {name: Kept(name, None) for name in layers}
     return list(found.values())
+
+
+def _instead(graph: Graph, name: str) -> list[str]:
+    # The layer before a norm that took it over, or those behind it; nothing for what is no norm.
+    node: Node | None = graph.node[name]
+    if not isinstance(node.op, LINES):
+        return []
+    while node is not None and isinstance(node.op, LINES):
+        node = graph.node.get(node.inputs[0])
+    if node is not None and isinstance(node.op, BIASED):
+        return [node.name]
+    return [each.name for each in graph.nodes if isinstance(each.op, BIASED) and name in each.inputs]
 
 
 def _layers(graph: Graph, nodes: Sequence[str], weighted: Collection[str]) -> list[str]:

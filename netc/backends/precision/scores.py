@@ -1,6 +1,7 @@
 """How well a file answers, in per cent, by output: against labels where there are some, else against the f32 file.
 
-- labels, one class an example: top-1 accuracy, of both files;
+- labels, one class an example: top-1 accuracy, of both files, where the spec trains the output on classes or says
+  nothing of training;
 - `decode = sigmoid`: the share of decisions at the threshold that agree with f32's;
 - classes, one an example: the share of examples whose class agrees with f32's;
 - classes at each position: the mean over classes of intersection over union with f32's;
@@ -15,8 +16,10 @@ from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
-from netc.backends.precision.examples import Batched, Examples
+from netc.backends.precision.examples import Batched, Examples, Labels
+from netc.diagnostic import Fault
 from netc.graph import Graph, Output
+from netc.sections import CrossEntropy
 from netc.weights import Array
 
 KEPT = 2**28  # bytes of f32's answers that stay in memory; further ones are made again
@@ -53,11 +56,17 @@ class Score(NamedTuple):
 
 
 class Judge:
-    """Scores files against the f32 file, and against the labels of the examples."""
+    """Scores files against the f32 file, and against the labels of the examples.
+
+    Raises: Fault N460 for labels that are no classes of the outputs that they judge.
+    """
 
     def __init__(self, graph: Graph, given: Batched, f32: Run) -> None:
         self.outputs, self.examples, self.size, self.f32 = graph.outputs, given.examples, given.size, f32
-        self.kinds: list[Kind] = [_kind(each, given.examples) for each in graph.outputs]
+        self.kinds: list[Kind] = [_kind(graph, each, given.examples) for each in graph.outputs]
+        for kind, output in zip(self.kinds, graph.outputs, strict=True):
+            if kind == "accuracy":
+                _refuse_strange(given.examples.labels, output)
         self.decoded = "decode" in graph.export.embed
         self.kept: list[Sequence[Array]] = []  # f32's answers to the first batches
         self.kept_bytes = 0
@@ -89,10 +98,21 @@ def worst(scores: Sequence[Score]) -> Score:
     return max(scores, key=lambda each: each.drop)
 
 
-def _kind(output: Output, examples: Examples) -> Kind:
+def _refuse_strange(labels: Labels | None, output: Output) -> None:
+    strange = None if labels is None else labels[(labels < 0) | (labels >= output.type.c)]
+    if strange is not None and len(strange):
+        raise Fault(
+            "N460",
+            f"output {output.name} has the classes 0 to {output.type.c - 1}, and a label is {strange[0]}",
+            help="count classes from 0, as the net does",
+        )
+
+
+def _kind(graph: Graph, output: Output, examples: Examples) -> Kind:
     if output.decode == "sigmoid" or output.threshold is not None:
         return "decisions"
-    if output.type.rank == 0 and examples.labels is not None:
+    taught = graph.train is None or isinstance(graph.train.loss.get(output.name), CrossEntropy)
+    if output.type.rank == 0 and examples.labels is not None and taught:
         return "accuracy"
     if output.decode in ("softmax", "argmax") or output.labels is not None:
         return "positions" if output.type.rank else "classes"
@@ -143,7 +163,9 @@ class _Tally:
         if self.kind == "variance":
             total, squares, differences = self.moments
             variance = squares - total**2 / self.count
-            return 100.0, 100 * (1 - float(differences / variance)) if variance > 0 else 0.0
+            if variance <= 0:  # the same answer to all
+                return 100.0, 100.0 if differences == 0 else 0.0
+            return 100.0, 100 * (1 - float(differences / variance))
         f32, found = cast("tuple[float, float]", tuple((100 * self.right / self.count).tolist()))
         return f32, found
 

@@ -91,7 +91,7 @@ def given(
     if set(arrays) != {i.name for i in graph.inputs}:
         wanted = ", ".join(i.name for i in graph.inputs)
         raise Fault(code, f"{said} is for {', '.join(arrays)}, and the net's inputs are {wanted}")
-    feed = {i.name: _checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
+    feed = {i.name: checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
     found = sides(graph, feed)
     if not admitted(graph, found):
         raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}")
@@ -106,7 +106,8 @@ def given(
     return Feed("data", found, {name: array[: counts[name] * whole[name]] for name, array in feed.items()})
 
 
-def _checked(tensor: Input, array: Array, code: str, said: str) -> Array:
+def checked(tensor: Input, array: Array, code: str, said: str) -> Array:
+    """Examples for an input as float32. Raises: Fault `code`, which begins with `said`, where they are none."""
     words = f"{said} is {array.dtype}{list(array.shape)} for {tensor.name}"
     dims = tensor.type.dims[1:]
     fits = array.ndim == len(dims) + 1 and all(

@@ -49,7 +49,7 @@ class Agreement:
     @property
     def excess(self) -> float:
         """The figure as a share of what is allowed."""
-        return self.figure / self.allowed
+        return self.figure / self.allowed if self.allowed else inf if self.figure else 0.0
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,12 @@ def largest(graph: Graph, feed: Mapping[str, Array]) -> int:
     return max((prod(at(side, numbers) for side in node.type.dims[1:]) for node in graph.nodes), default=1)
 
 
+def together(graph: Graph, feed: Mapping[str, Array]) -> int:
+    """Elements of one example of all values that a feed makes."""
+    numbers = sides(graph, feed)
+    return sum(prod(at(side, numbers) for side in node.type.dims[1:]) for node in graph.nodes) or 1
+
+
 def names(side: Side) -> Mapping[str, Symbol]:
     """The symbols of a side by name."""
     return {} if isinstance(side, int) else side.symbols()
