@@ -33,10 +33,18 @@ def lower(graph: Graph, opset: int = OPSET, *, whole: bool = True) -> Lowered:
     bug of ours, where ONNX infers another shape than the layer's rule.
     """
     lowered = Lowered(graph, opset)
+    judge(lowered, whole=whole)
+    return lowered
+
+
+def judge(lowered: Lowered, *, whole: bool = True) -> None:
+    """Have a lowered graph judged as `lower` does, where that was left for later.
+
+    Raises: AssertionError, as `lower` does.
+    """
     from netc.backends.onnx import gate
 
-    (gate.whole if whole else gate.each)(lowered, emit.model(opset))
-    return lowered
+    (gate.whole if whole else gate.each)(lowered, emit.model(lowered.opset))
 
 
 def skeleton(graph: Graph, opset: int = OPSET) -> ModelProto:

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 ROOM = 1 << 21  # bytes that are written and hashed at once: threads that hand over less often wait less
 ROOMS = 4
-TO_DISK = 1 << 24  # bytes after which the disk is given work: it takes longer than everything before
+FIRST_TO_DISK, TO_DISK = 1 << 22, 1 << 24  # bytes after which the disk is given work: it is what takes longest
 
 
 class _Room(NamedTuple):
@@ -36,7 +36,7 @@ class Stream:
         self._rooms = deque(_Room(memoryview(bytearray(ROOM))) for _ in range(ROOMS))
         self._used = 0  # of the first room
         self._syncs: deque[Future[None]] = deque()
-        self._unsynced = 0
+        self._unsynced, self._to_disk_at = 0, FIRST_TO_DISK
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +94,7 @@ class Stream:
 
     def _sync(self) -> None:
         self._unsynced += self._used
-        if self._unsynced >= TO_DISK and self._settled():
+        if self._unsynced >= self._to_disk_at and self._settled():
             self._to_disk()
 
     def _settled(self) -> bool:
@@ -105,6 +105,6 @@ class Stream:
 
     def _to_disk(self) -> None:
         self._file.flush()
-        self._unsynced = 0
+        self._unsynced, self._to_disk_at = 0, TO_DISK
         if hasattr(os, "fdatasync"):
             self._syncs.append(self._disk.submit(os.fdatasync, self._file.fileno()))
