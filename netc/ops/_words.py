@@ -32,5 +32,9 @@ def unlike(default: Argument, **values: Argument) -> dict[str, Argument]:
 
 def call(function: str, *args: Argument, **kwargs: Argument) -> Inline:
     """A function of torch applied to the only operand."""
-    words = ["{0}", *map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    words = ["{0}", *map(_literal, args), *(f"{name}={_literal(value)}" for name, value in kwargs.items())]
     return Inline(f"{function}({', '.join(words)})")
+
+
+def _literal(value: Argument) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)  # a layer's own words, which hold no quotes

@@ -30,6 +30,7 @@ def public(module: nn.Module) -> set[str]:
 def test_no_attribute_of_a_module_is_missing_from_the_list() -> None:
     assert public(nn.Module()) <= reserved.MODULE
     assert public(nn.ModuleDict()) <= reserved.DICT
+    assert public(nn.Sequential()) <= reserved.SEQUENCE
 
 
 @pytest.mark.parametrize("target", signatures.SIGNATURES)

@@ -20,7 +20,8 @@ def of_block(made: Class, graph: Graph) -> str:
     body, writer = made.body, Writer(made)
     sequence = body.root.sequence is not None
     head = [f"class {made.name}({'nn.Sequential' if sequence else 'nn.Module'}):", *docs.of_block(made, graph), ""]
-    if sequence and len(body.steps) == 1:
+    # What is read for its size alone is never called, where sizes are numbers.
+    if (sequence and len(body.steps) == 1) or not body.leaves:
         return "\n".join([*head, *init(writer)]).rstrip()
     lines = composed(lines_of(writer, body, body.steps), body.leaves)
     labels = _labels(body, body.steps)

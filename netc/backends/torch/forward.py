@@ -124,7 +124,7 @@ def _slice(part: str) -> str:
     ends = [end.strip() for end in part.split(":")]
     if all(re.fullmatch(r"\d*", end) for end in ends):
         return ":".join(ends)
-    return " : ".join(ends).strip().replace("  ", " ")
+    return " : ".join(ends).strip().replace("  ", " ").replace(": :", "::")
 
 
 def composed(lines: Sequence[Line], kept: Iterable[int]) -> list[Line]:

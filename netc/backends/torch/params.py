@@ -107,7 +107,7 @@ class _Finder:
         # A name with a number that only an unused argument stood in the way of goes without it.
         for name in list(self.kinds):
             plain = re.sub(r"_\d+$", "", name)
-            if plain == name or plain in self.kinds or plain in _TAKEN:
+            if plain == name or plain in self.kinds or plain in _TAKEN or text.variable(plain) != plain:
                 continue
 
             def said(code: str, name: str = name, plain: str = plain) -> str:

@@ -125,19 +125,23 @@ class Regions:
         size = region.stop - region.start
         nodes = self.graph.nodes[region.start : region.stop]
         used = tuple(min(last[n.name] - region.start, size) if n.name in last else -1 for n in nodes)
-        entering = self.entering(index)
-        values = [value for _, _, value in entering]
-        return used, tuple((at, operand, values.index(value)) for at, operand, value in entering)
+        place = {node.name: at for at, node in enumerate(nodes)}
+        reads = self._reads(index)
+        values = [value for _, _, value in reads if value not in place]
+        inner = tuple((at, operand, place[value]) for at, operand, value in reads if value in place)
+        outer = tuple((at, operand, values.index(value)) for at, operand, value in reads if value not in place)
+        return used, inner, outer
 
     def entering(self, index: int) -> list[tuple[int, int, str]]:
         """Every read of a value from outside of a region: the node from its start on, the operand, and the value."""
+        region = self.graph.regions[index]
+        inside = {node.name for node in self.graph.nodes[region.start : region.stop]}
+        return [read for read in self._reads(index) if read[2] not in inside]
+
+    def _reads(self, index: int) -> list[tuple[int, int, str]]:
         region, outline = self.graph.regions[index], self.outline
-        nodes = self.graph.nodes[region.start : region.stop]
-        inside = {node.name for node in nodes}
-        found: list[tuple[int, int, str]] = []
-        for offset, node in enumerate(nodes):
-            for operand in outline.spoken(region.start + offset):
-                value = outline.same[node.inputs[operand]]
-                if value not in inside:
-                    found.append((offset, operand, value))
-        return found
+        return [
+            (offset, operand, outline.same[node.inputs[operand]])
+            for offset, node in enumerate(self.graph.nodes[region.start : region.stop])
+            for operand in outline.spoken(region.start + offset)
+        ]

@@ -21,3 +21,5 @@ MODULE = frozenset(_MODULE.split())
 """Of nn.Module."""
 DICT = MODULE | {"clear", "items", "keys", "pop", "update", "values"}
 """Of nn.ModuleDict."""
+SEQUENCE = MODULE | {"append", "extend", "insert", "pop"}
+"""Of nn.Sequential."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from math import isclose
 from typing import cast
 
+from netc.backends.torch import reserved
 from netc.backends.torch.body import Body, Step
 from netc.backends.torch.holes import ABSENT, Values, holes_of
 from netc.backends.torch.stateless import as_module
@@ -17,9 +18,9 @@ from netc.backends.torch.tree import Element, Make, Run, Slot
 def arrange(body: Body) -> None:
     """Make the body's containers, and the class itself, sequences where their steps are chains, innermost first."""
     for slot in reversed([s for s in body.root.everything() if s.make is None and s.inside is None]):
-        _arrange(body, slot, named=not all(map(str.isdigit, slot.own)))
+        _arrange(body, slot, named=not _numbered(slot.own))
     if body.steps and body.root.own and body.region:
-        numbered = all(map(str.isdigit, body.root.own))
+        numbered = _numbered(body.root.own)
         start, stop = _stretch(body) if numbered else (0, len(body.steps))
         others = (*body.steps[:start], *body.steps[stop:])
         # A layer that is an argument would be one of the sequence's modules.
@@ -31,6 +32,10 @@ def _arrange(body: Body, slot: Slot, *, named: bool) -> None:
     members = [i for i, step in enumerate(body.steps) if step.label.startswith(f"{slot.path}.")]
     if members and members == list(range(members[0], members[-1] + 1)):
         _sequence(body, slot, members[0], members[-1] + 1, named=named)
+
+
+def _numbered(names: Iterable[str]) -> bool:
+    return all(name.isascii() and name.isdigit() for name in names)
 
 
 def _stretch(body: Body) -> tuple[int, int]:
@@ -54,6 +59,8 @@ def _sequence(body: Body, slot: Slot, start: int, stop: int, *, named: bool) -> 
     if elements is None:
         return
     elements = _with_runs(elements, body.values, named=named)
+    if named and any(each.name in reserved.SEQUENCE for each in elements):
+        return
     # Names are better attributes, unless they are a run's and that is all there is.
     run = len(chain) == len(body.steps) and len(elements) == 1 and isinstance(elements[0].what, Run)
     if named and not slot.path and not run:
@@ -176,7 +183,7 @@ def _run(elements: Sequence[Element], values: Values, *, named: bool) -> Element
     first = elements[0].what
     assert isinstance(first, Slot)
     assert first.make is not None
-    parts = [re.fullmatch(r"(.*\D|)(\d+)", e.name, re.DOTALL) for e in elements]
+    parts = [re.fullmatch(r"(.*\D|)(\d+)", e.name, re.DOTALL | re.ASCII) for e in elements]
     numbers = [int(part[2]) for part in parts if part is not None and (part[2] == "0" or part[2][0] != "0")]
     prefixes = {part[1] for part in parts if part is not None}
     if numbers != list(range(numbers[0] if numbers else 0, (numbers[0] if numbers else 0) + len(elements))):

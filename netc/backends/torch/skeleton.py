@@ -80,7 +80,8 @@ class _Reader:
         return tuple(self.element(each, named=slot.named) for each in slot.sequence)
 
     def slot(self, slot: Slot, *, named: bool = True) -> Hashable:
-        starts = tuple((name, self._text(start)) for name, start in slot.starts)
+        # A tensor is filled where it is: at another place stands another statement.
+        starts = tuple((slot.path, name, self._text(start)) for name, start in slot.starts)
         below = self._elements(slot) if slot.sequence is not None else tuple(map(self.slot, slot.own.values()))
         return slot.name if named else "", self._make(slot.make), slot.tensor, starts, slot.named, below
 

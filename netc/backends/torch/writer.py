@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 
@@ -91,9 +92,10 @@ def _turn(base: str, step: str) -> str:
     # What an argument is in turn `i`.
     if step in _NOTHING:
         return base
+    one = f"({step})" if re.search(r" [+-] ", step) else step
     if base.endswith(f" + {step}"):  # one step before
-        return f"{base.removesuffix(step)}{step} * (i + 1)"
-    return f"{'' if base in _NOTHING else f'{base} + '}{'i' if step == '1' else f'{step} * i'}"
+        return f"{base.removesuffix(step)}{one} * (i + 1)"
+    return f"{'' if base in _NOTHING else f'{base} + '}{'i' if step == '1' else f'{one} * i'}"
 
 
 def _numbered(prefix: str, start: int) -> str:
