@@ -91,6 +91,17 @@ net A {
   from image -> s: s -> gap -> flatten -> fc(4) => y
 }
 """,
+    "a block inside another that is read from further out in one application": """
+block inner(c) { a: conv(c, k=1) -> b: relu }
+block outer(c) { x: inner(c) -> y: conv(c, k=1) -> relu }
+net A {
+  input image: f32[N, 8, 8, 8]
+  output y: f32[N, 10]
+  from image -> s0: outer(4) -> s1: outer(6) -> one: gap
+  from s0.x.a -> two: gap
+  from one, two -> concat -> flatten => y
+}
+""",
     "an argument that is a word": """
 block mlp(c) { 0: conv(c, k=1) -> gelu(approximate=tanh) -> 2: conv(8, k=1) }
 net A {

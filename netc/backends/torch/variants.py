@@ -152,7 +152,8 @@ def _embedded_steps(big: Body, small: Body) -> Fit | None:
         key, holes = step_reading(step)
         if waiting:
             key_b, holes_b = step_reading(waiting[0])
-            if key == key_b and reads == waiting[0].reads:
+            # A block inside may give more in one application: then it is of two classes.
+            if key == key_b and reads == waiting[0].reads and len(step.writes) == len(waiting[0].writes):
                 pairs += zip(holes, holes_b, strict=True)
                 same |= dict(zip(step.writes, waiting.pop(0).writes, strict=True))
                 continue
