@@ -21,5 +21,5 @@ MODULE = frozenset(_MODULE.split())
 """Of nn.Module."""
 DICT = MODULE | {"clear", "items", "keys", "pop", "update", "values"}
 """Of nn.ModuleDict."""
-SEQUENCE = MODULE | {"append", "extend", "insert", "pop"}
+SEQUENCE = MODULE | {"_get_item_by_idx", "append", "extend", "insert", "pop"}
 """Of nn.Sequential."""
