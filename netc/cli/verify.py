@@ -88,11 +88,11 @@ def verify(a: str, b: str | None, options: Options, form: str) -> None:
 def _is_model(text: str) -> bool:
     if text.endswith(".onnx"):
         return True
+    from netc.weights.source import begins_as_onnx
+
     try:
         with Path(text).open("rb") as file:
-            head = file.read(9)
-            # Field 1 of ONNX's message, a number. Safetensors begin with a length, and may so too.
-            return head[:1] == b"\x08" and head[8:] != b"{"
+            return begins_as_onnx(file.read(9))
     except (OSError, ValueError):
         return False
 

@@ -18,7 +18,7 @@ from netc.ops.scale import Scale
 from netc.passes.inner import Normalise
 from netc.passes.rewriting import needed
 from netc.weights import Array, Weights
-from netc.weights.tensors import Lazy, Made, changed, flat, pieces
+from netc.weights.tensors import Lazy, Made, changed, described, flat, pieces
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Maker: TypeAlias = Callable[[], Array]
@@ -50,10 +50,7 @@ class Changes:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape."""
-        if self._lazy is None and name not in self._changed:
-            return self._weights[name].shape
-        make = self.maker(name)
-        return tuple((make if isinstance(make, Made) else make()).shape)
+        return described(self.maker(name))[0]
 
     def __setitem__(self, name: str, make: Maker) -> None:
         self._changed[name] = make

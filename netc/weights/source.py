@@ -124,12 +124,17 @@ def _of(name: str, head: bytes, key: str | None, shard: bool) -> Found:
         return Found(name, "safetensors", safetensors_file.tensors(name))
     if head.lstrip()[:1] == b"{" and not shard:
         return _of_index(name)
-    if head[:1] == b"\x08" or name.endswith(".onnx"):  # field 1, a number: the version of ONNX
+    if begins_as_onnx(head) or name.endswith(".onnx"):
         from netc.weights import onnx_file
 
         return onnx_file.find(name)
     size = Path(name).stat().st_size
     raise Fault("N403", f"{name}: the file's {size} bytes are no weights, or not all of them", help=_READS)
+
+
+def begins_as_onnx(head: bytes) -> bool:
+    """Whether a file's first 9 bytes or more are an ONNX model's: field 1, a number, the version of ONNX."""
+    return head[:1] == b"\x08" and head[8:9] != b"{"  # safetensors, whose header's length may begin so too
 
 
 def _of_zip(name: str, key: str | None) -> Found:

@@ -59,8 +59,7 @@ def block(field: int, value: bytes) -> bytes:
 def text(field: int, value: str) -> bytes:
     """A field that is text."""
     data = value.encode()
-    size = len(data)
-    return _HEADS[field << 7 | size] + data if size < 128 and field < 16 else head(field, size) + data
+    return head(field, len(data)) + data
 
 
 def model(opset: int, ir_version: int, producer: str, version: str) -> bytes:

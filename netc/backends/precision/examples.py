@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.backends.verify.batches import prescribed
-from netc.backends.verify.cases import checked, given
-from netc.backends.verify.sizes import admitted, sides, together
+from netc.backends.verify.cases import fitting, given
+from netc.backends.verify.sizes import together
 from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.weights import Array
 
 TOGETHER = 32  # examples that run at once, where the net does not say
 ROOM = 2**28  # elements of all values of these: a calibrator keeps them together
+
+_SAID = "the calibration data"
 
 Labels = npt.NDArray[np.int64]
 
@@ -59,7 +61,7 @@ def calibration(
 
     Raises: Fault N460 where they are not the net's inputs, or the labels are not one whole number an example.
     """
-    arrays = given(graph, inputs, code="N460", said="the calibration data").arrays
+    arrays = given(graph, inputs, code="N460", said=_SAID).arrays
     count = len(next(iter(arrays.values())))
     found = None if labels is None else np.asarray(labels)
     first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
@@ -99,12 +101,8 @@ def batched(graph: Graph, examples: Examples) -> Batched:
     """
     whole = None
     if examples.count:
-        said, first = "the calibration data", examples.read([0])
-        one = {i.name: checked(i, np.asarray(first[i.name]), "N460", said) for i in graph.inputs if i.name in first}
-        sizes = sides(graph, one)
-        if not admitted(graph, sizes):
-            raise Fault("N460", f"{said} has sizes that a `require` of {graph.name} refuses: {sizes}")
-        whole = prescribed(graph, sizes)
+        one, numbers = fitting(graph, examples.read([0]), "N460", _SAID)
+        whole = prescribed(graph, numbers)
         if whole is None:
             return Batched(examples, min(max(1, ROOM // together(graph, one)), TOGETHER), False)
     sizes = {*(whole or {"": 1}).values()}

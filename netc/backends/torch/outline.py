@@ -8,7 +8,6 @@ from netc.backends.torch.alike import alike
 from netc.backends.torch.owners import Owners
 from netc.graph import Graph, Node
 from netc.op import Call, Inline, Module
-from netc.tensor import TensorType
 
 
 class Outline:
@@ -22,13 +21,13 @@ class Outline:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.operands = [graph.operands(node) for node in graph.nodes]
-        said: dict[tuple[int, tuple[TensorType, ...]], Call] = {}
+        said: dict[str, Call] = {}
         calls: list[Call] = []
         for node, operands in zip(graph.nodes, self.operands, strict=True):
-            key = (id(node.op), operands)
-            if key not in said:
-                said[key] = node.op.torch(*operands)
-            calls.append(said[key])
+            first = graph.alike[node.name]
+            if first not in said:
+                said[first] = node.op.torch(*operands)
+            calls.append(said[first])
         self.calls = alike(graph, calls)
         self._spoken: dict[int, list[int]] = {}
         self.owners = Owners(graph, self.calls)

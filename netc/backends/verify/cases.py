@@ -91,10 +91,7 @@ def given(
     if set(arrays) != {i.name for i in graph.inputs}:
         wanted = ", ".join(i.name for i in graph.inputs)
         raise Fault(code, f"{said} is for {', '.join(arrays)}, and the net's inputs are {wanted}")
-    feed = {i.name: checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
-    found = sides(graph, feed)
-    if not admitted(graph, found):
-        raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}")
+    feed, found = fitting(graph, arrays, code, said)
     whole = prescribed(graph, found) or dict.fromkeys(feed, 1)
     counts = {name: len(array) // whole[name] for name, array in feed.items()}
     for name, count in counts.items():
@@ -106,8 +103,19 @@ def given(
     return Feed("data", found, {name: array[: counts[name] * whole[name]] for name, array in feed.items()})
 
 
-def checked(tensor: Input, array: Array, code: str, said: str) -> Array:
-    """Examples for an input as float32. Raises: Fault `code`, which begins with `said`, where they are none."""
+def fitting(graph: Graph, arrays: Mapping[str, Array], code: str, said: str) -> tuple[dict[str, Array], dict[str, int]]:
+    """Arrays for all inputs as float32, and the sizes that they give symbols.
+
+    Raises: Fault `code`, which begins with `said`, where they are not what the net takes.
+    """
+    feed = {i.name: _checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
+    found = sides(graph, feed)
+    if not admitted(graph, found):
+        raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}")
+    return feed, found
+
+
+def _checked(tensor: Input, array: Array, code: str, said: str) -> Array:
     words = f"{said} is {array.dtype}{list(array.shape)} for {tensor.name}"
     dims = tensor.type.dims[1:]
     fits = array.ndim == len(dims) + 1 and all(
