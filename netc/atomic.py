@@ -25,6 +25,13 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
     Raises: Fault N410 when `path` is a directory or a device, or its folder is missing; N411 when the folder or the
     file may not be written; N412 when the disk or the quota is full; N413 on any other failure of the file system.
     """
+    with _beside(path) as file:
+        _forget(Path(os.path.realpath(path)))
+        yield file
+
+
+@contextmanager
+def _beside(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
     shown = os.fspath(path)
     try:
         target = Path(os.path.realpath(shown))
@@ -61,7 +68,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
 
 def refuse_unwritable(path: str | os.PathLike[str]) -> None:
     """See that a file can be written, before the work is done; nothing changes. Raises: Fault as `replacing` does."""
-    with suppress(_NotYetError), replacing(path):
+    with suppress(_NotYetError), _beside(path):
         raise _NotYetError
 
 
@@ -100,6 +107,19 @@ def _take_mode(descriptor: int, target: Path) -> None:
     except OSError:
         mode = 0o666 & ~_umask()
     os.fchmod(descriptor, mode)
+
+
+def _forget(target: Path) -> None:
+    # The file that goes need not stay in memory: the new one takes its place there. In a virtual machine whose host
+    # takes back what is free, to get other memory costs more than to fill it.
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with suppress(OSError):
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

@@ -2,9 +2,10 @@
 
 A layer's fields are its arguments in the language. No op file imports torch or onnx: both back ends are answered with
 data.
-"""
 
-from __future__ import annotations
+Annotations are no texts here: Pydantic would evaluate those of `Layer` again for each kind, in half of the time that it
+takes to define one.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -236,7 +237,7 @@ class Layer(BaseModel):
         """The output's type. Raises Reject where the rule refuses."""
         return xs[0]
 
-    def spread(self, x: TensorType) -> tuple[Layer, ...]:
+    def spread(self, x: TensorType) -> "tuple[Layer, ...]":
         """Of a layer that `spreads`: those it stands for, one a value. Raises Reject where the rule refuses."""
         return (self,)
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from netc.atomic import replacing
+from netc.atomic import refuse_unwritable, replacing
 from netc.diagnostic import Fault
 
 
@@ -157,3 +157,20 @@ def test_a_write_that_the_kernel_cuts_short_leaves_the_old_file(tmp_path: Path) 
     run = subprocess.run([sys.executable, "-c", LIMITED, str(target)], capture_output=True, text=True, check=False)
     assert run.stderr.strip() == "N412 3"
     assert left(tmp_path) == {"a.bin": b"old"}
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice on files")
+def test_the_file_that_goes_leaves_memory_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int]] = []
+
+    def advised(descriptor: int, _at: int, _size: int, advice: int) -> None:
+        told.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), advice))
+
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    target = tmp_path / "a"
+    for text in (b"one", b"two"):
+        refuse_unwritable(target)  # it only asks: what is there stays in memory
+        with replacing(target) as file:
+            file.write(text)
+    assert told == [(str(target), os.POSIX_FADV_DONTNEED)]
+    assert target.read_bytes() == b"two"

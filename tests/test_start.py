@@ -1,7 +1,12 @@
 """`netc check` starts with what it needs and nothing else. How long that takes is `tests/bench/start.py`'s matter."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from typer.main import get_command
+
+from netc.cli.app import app, with_one
 from tests.processes import NETC, netc, run, without
 
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "safetensors", "PIL", "netc_runtime", "typer", "rich"}
@@ -44,9 +49,9 @@ def test_the_same_text_is_said_with_and_without_the_option_parser(root: Path) ->
     assert (short.returncode, short.stdout, short.stderr) == (long.returncode, long.stdout, long.stderr)
 
 
-def test_an_operation_of_an_installed_package_is_found_without_the_option_parser(tmp_path: Path) -> None:
-    # The quick start puts the list of installed packages off; an entry point is still seen.
-    package = tmp_path / "site"
+def with_rectify(folder: Path) -> str:
+    """Install a package with a layer `rectify` in a folder; gives Python that runs netc with it."""
+    package = folder / "site"
     info = package / "more_ops-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: more-ops\nVersion: 1\n")
@@ -55,9 +60,55 @@ def test_an_operation_of_an_installed_package_is_found_without_the_option_parser
         "from netc.op import op\nfrom netc.ops.relu import Relu\n\n\n"
         '@op("rectify")\nclass Rectify(Relu):\n    """As relu."""\n'
     )
+    return f"import sys; sys.path.insert(0, {str(package)!r}); from netc.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_an_operation_of_an_installed_package_is_found_without_the_option_parser(tmp_path: Path) -> None:
+    # The quick start puts the list of installed packages off; an entry point is still seen.
     spec = tmp_path / "a.cnn"
     spec.write_text("net A {\n  input x: f32[N, 3]\n  output y: f32[N, 3]\n  from x -> rectify => y\n}\n")
-    code = f"import sys; sys.path.insert(0, {str(package)!r}); from netc.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = run(NETC[0], "-c", code, "check", "a.cnn", cwd=tmp_path)
+    done = run(NETC[0], "-c", with_rectify(tmp_path), "check", "a.cnn", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout == "a.cnn  A  0 parameters  0 MACs  ok\n"
+
+
+def test_a_files_own_names_go_before_those_of_installed_packages(tmp_path: Path) -> None:
+    # Else a spec that is fine here would be refused where somebody installed more.
+    (tmp_path / "a.cnn").write_text(
+        "block twice(rectify) {\n  rectify -> rectify\n}\n"
+        "net A {\n  input x: f32[N, 3]\n  output y: f32[N, 3]\n  from x -> twice(rectify=tanh) => y\n}\n"
+    )
+    done = run(NETC[0], "-c", with_rectify(tmp_path), "check", "a.cnn", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+AT_THE_END = """
+import gc, os, sys
+end = os._exit
+def say(code):
+    print(gc.isenabled(), *sys.modules)
+    sys.stdout.flush()
+    end(code)
+os._exit = say
+from netc.cli import command
+command()
+"""
+"""Run netc, and print whether the collector is on and every module, just before the process ends itself."""
+
+
+@pytest.mark.parametrize("command", [["check"], ["build", "--init", "1", "--no-verify"]])
+def test_a_process_that_ends_anyway_is_not_searched_for_garbage(root: Path, tmp_path: Path, command: list[str]) -> None:
+    done = run(NETC[0], "-c", AT_THE_END, *command, str(root / "specs/lenet5.cnn"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    collects, *loaded = done.stdout.splitlines()[-1].split()
+    assert collects == "False"
+    assert "lark" in loaded
+    assert "interegular" not in loaded  # which is here for a test of the grammar
+
+
+def test_the_command_that_is_run_is_the_only_one_made_ready() -> None:
+    one: Any = get_command(with_one("build"))
+    assert list(one.commands) == ["build"]
+    assert with_one("biuld") is app
+    every: Any = get_command(app)
+    assert {"build", "check", "weights"} < set(every.commands)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import StringIO
 from types import FrameType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from netc.cli.codes import (
     BUG,
@@ -36,12 +36,12 @@ _MACHINE = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMF
 
 
 def command() -> NoReturn:
-    """What the installed command runs: `main`, and then the process ends.
+    """What the installed command runs: what `main` does, and then the process ends.
 
     A check and a build leave nothing behind but memory, and Python's own way out would take an eighth of the time of
-    the one, and 40 ms of the other's, to free that.
+    the one, and 40 ms of the other's, to free that. Nor is the collector let at it once more.
     """
-    code = main()
+    code = _coded(sys.argv[1:])
     if sys.argv[1:2] in (["check"], ["build"]):
         atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] -- what Python itself calls here
         for stream in (sys.stdout, sys.stderr):
@@ -57,8 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 fine, 1 an input is at fault, 2 the call is, 3 the environment is, 70 a bug of ours, 130 interrupted, 141 nobody
     reads the output, 143 terminated.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
-    previous, collecting = _on_terminate(), gc.isenabled()
+    collecting = gc.isenabled()
+    try:
+        return _coded(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        if collecting:
+            gc.enable()  # for whoever called us from Python
+
+
+def _coded(args: list[str]) -> int:
+    previous = _on_terminate()
     try:
         _run(args)
         from netc.cli.terminal import flush
@@ -68,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         return _code_of(error)
     finally:
-        if collecting:
-            gc.enable()  # for whoever called us from Python
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
 
@@ -104,12 +110,12 @@ def _run(args: list[str]) -> None:
         args = [args[0], "--", *args[1:]]  # all that follows is the runtime's to read, a `--` included
     from typer.main import get_command
 
-    from netc.cli.app import app
+    from netc.cli.app import app, with_one
 
-    command = get_command(app)
     if "_NETC_COMPLETE" in os.environ:  # a shell asks what could come next
-        command.main([], "netc", standalone_mode=False)
+        get_command(app).main([], "netc", standalone_mode=False)
         return
+    command = get_command(with_one(args[0]) if args else app)
     # Not command.main: it has exit codes of its own for Ctrl-C and for a reader that went away.
     with command.make_context("netc", args) as context:
         command.invoke(context)
@@ -144,9 +150,10 @@ def _put_off_plugins() -> None:
 def _put_off_grammar_reader() -> None:
     """Keep Lark from loading what reads grammars: a check has the parser's table, made beforehand.
 
-    The reader is a third of Lark. In this process, where nothing else uses Lark, its names are empty classes.
+    The reader is a third of Lark. In this process, where nothing else uses Lark, its names are empty classes. What
+    compares a grammar's terminals is as large, and there only where somebody installed it.
     """
-    reader = "lark.load_grammar"
+    reader, comparer = "lark.load_grammar", "interegular"
     if "lark" in sys.modules:
         return
     stand_in = ModuleType(reader)
@@ -158,12 +165,18 @@ def _put_off_grammar_reader() -> None:
 
     stand_in.__dict__["__getattr__"] = empty
     sys.modules[reader] = stand_in
+    modules = cast("dict[str, ModuleType | None]", sys.modules)  # None: not to be found
+    absent = comparer not in modules
+    if absent:
+        modules[comparer] = None
     try:
         import_module("lark")
     except ImportError:  # not installed, which is said elsewhere
         return
     finally:
         del sys.modules[reader]  # whoever asks for it later gets the real one
+        if absent:
+            del modules[comparer]
 
 
 def _on_terminate() -> Any:

@@ -18,7 +18,7 @@ from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Valu
 from netc.elaborate.values import BlockValue, Items, LayerValue, key
 from netc.elaborate.values import Value as Constant
 from netc.op import Layer, Reject
-from netc.ops import find, kinds
+from netc.ops import find, ours
 from netc.syntax import tree as t
 from netc.tensor import Size, TensorType, low
 
@@ -588,7 +588,7 @@ def _recursive(frame: Frame, definition: BlockDef) -> bool:
 def _check_params(frame: Frame, definition: BlockDef, args: dict[str, Constant]) -> None:
     for param in definition.tree.params:
         name, span = param.name.text, frame.span(param.name)
-        if isinstance(args.get(name), LayerValue | BlockValue) and (name in kinds() or name in definition.unit.blocks):
+        if isinstance(args.get(name), LayerValue | BlockValue) and (ours(name) or name in definition.unit.blocks):
             frame.report(
                 "N113",
                 f"`{name}` is a layer's or block's name: as a stage it could mean either",

@@ -20,7 +20,7 @@ from netc.elaborate.template import LongNames, Template, Value, unroll
 from netc.elaborate.values import BlockValue, LayerValue, kind_of, show
 from netc.elaborate.values import Value as Constant
 from netc.graph import Graph, Input, Output, Requirement
-from netc.ops import find
+from netc.ops import ours
 from netc.sections import Expect
 from netc.syntax import tree as t
 from netc.tensor import LARGEST, Size, Symbol, TensorType, counterexample
@@ -217,7 +217,7 @@ class _Net:
                         )
                     )
                 return False
-            if isinstance(value, LayerValue | BlockValue) and (find(name) is not None or name in self.unit.blocks):
+            if isinstance(value, LayerValue | BlockValue) and (ours(name) or name in self.unit.blocks):
                 self.found.add(
                     Diagnostic(
                         "N113",

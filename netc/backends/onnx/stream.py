@@ -9,20 +9,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-ROOM = 1 << 21  # bytes that are written and hashed at once: threads that hand over less often wait less
-ROOMS = 4
-FIRST_TO_DISK, TO_DISK = 1 << 22, 1 << 24  # bytes after which the disk is given work: it is what takes longest
+import numpy as np
+
+ROOM = 1 << 21  # bytes that are hashed and written at once: threads that hand over less often wait less
+ROOMS = 6
+FIRST_TO_DISK, TO_DISK = 1 << 22, 1 << 23  # bytes after which the disk is given work: it is what takes longest
 
 
 class _Room(NamedTuple):
-    """Memory for a part of the file; it is free again when that part is hashed."""
+    """Memory for a part of the file; it is free again when all that is done with that part is done."""
 
     memory: memoryview
-    hashed: Future[None] | None = None
+    uses: tuple[Future[None], ...] = ()
 
 
 class Stream:
-    """Writes to the end of a binary file. Leaving the block ends its threads, whatever happened.
+    """Writes to the end of a binary file, with a thread that hashes, one that writes and one for the disk.
+
+    Leaving the block ends its threads, whatever happened.
 
     Raises: OSError when the block is left, where the disk did not take what was written.
     """
@@ -32,8 +36,9 @@ class Stream:
         self._file = file
         self._hash = hashlib.sha256()
         self._hasher = ThreadPoolExecutor(1, "netc-hash")
+        self._writer = ThreadPoolExecutor(1, "netc-write")
         self._disk = ThreadPoolExecutor(1, "netc-disk")
-        self._rooms = deque(_Room(memoryview(bytearray(ROOM))) for _ in range(ROOMS))
+        self._rooms = deque([_room()])
         self._used = 0  # of the first room
         self._syncs: deque[Future[None]] = deque()
         self._unsynced, self._to_disk_at = 0, FIRST_TO_DISK
@@ -43,12 +48,14 @@ class Stream:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self._hasher.shutdown(cancel_futures=True)
+        self._writer.shutdown(cancel_futures=error is not None)
         self._disk.shutdown(cancel_futures=error is not None)
         if error is None:
+            self._done()
             self._settled()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add bytes. Raises: OSError."""
+        """Add bytes. Raises: OSError, of these or of earlier ones."""
         view = data if isinstance(data, bytes) else data.cast("B")
         size = len(view)
         self.size += size
@@ -64,36 +71,41 @@ class Stream:
             self._used += len(part)
             view = view[len(part) :]
             if self._used == ROOM:
-                self._write_room()
+                self._hand_over()
 
     def flush(self) -> None:
         """Have everything in the file, for others to read. Raises: OSError."""
-        self._write_room()
-        self._file.flush()
+        self._hand_over()
+        self._done()
         self._settled()
 
     def sha256(self) -> str:
         """The hash of what was written. Raises: OSError."""
-        self._write_room()
-        self._to_disk()  # while the rest is hashed
-        for room in self._rooms:
-            if room.hashed is not None:
-                room.hashed.result()
+        self._hand_over()
+        self._writer.submit(self._to_disk).result()  # while the rest is hashed
+        self._done()
         return self._hash.hexdigest()
 
-    def _write_room(self) -> None:
+    def _hand_over(self) -> None:
         memory = self._rooms.popleft().memory
         part = memory[: self._used]
-        self._rooms.append(_Room(memory, self._hasher.submit(self._hash.update, part)))
-        self._file.write(part)
-        self._sync()
+        uses = self._hasher.submit(self._hash.update, part), self._writer.submit(self._write, part)
+        self._rooms.append(_Room(memory, uses))
         self._used = 0
-        following = self._rooms[0].hashed
-        if following is not None:
-            following.result()
+        if len(self._rooms) < ROOMS and not all(use.done() for use in self._rooms[0].uses):
+            self._rooms.appendleft(_room())  # where it is needed: small files have one
+        _finish(self._rooms[0])
 
-    def _sync(self) -> None:
-        self._unsynced += self._used
+    def _done(self) -> None:
+        for room in self._rooms:
+            _finish(room)
+
+    # Of the thread that writes:
+
+    def _write(self, part: memoryview) -> None:
+        self._file.write(part)
+        self._file.flush()
+        self._unsynced += len(part)
         if self._unsynced >= self._to_disk_at and self._settled():
             self._to_disk()
 
@@ -104,7 +116,15 @@ class Stream:
         return not self._syncs
 
     def _to_disk(self) -> None:
-        self._file.flush()
         self._unsynced, self._to_disk_at = 0, TO_DISK
         if hasattr(os, "fdatasync"):
             self._syncs.append(self._disk.submit(os.fdatasync, self._file.fileno()))
+
+
+def _room() -> _Room:
+    return _Room(np.empty(ROOM, np.uint8).data)  # a bytearray would be filled with zeros first
+
+
+def _finish(room: _Room) -> None:
+    for use in room.uses:
+        use.result()
