@@ -104,9 +104,8 @@ def build(
     with ExitStack() as stack:
         examining = stack.enter_context(Examining(weights))
         small, small_weights = passes.run(net, weights, pipeline, seen=watch.step, careful=watch.careful)
-        unjudged = not verify and precision.of(net.export) == "f32"
         with watch.timing("lower"):
-            lowered = onnx.Lowered(small, opset) if unjudged else onnx.lower(small, opset, whole=verify)
+            lowered = onnx.lower(small, opset, whole=verify)
         road = None
         if precision.of(net.export) != "f32":
             if not nonfinite or precision.of(net.export) == "int8":  # which has no NaN
@@ -120,9 +119,6 @@ def build(
             onnx.emitting(emittable, tensors, out, external_data=external_data) as emitted,
         ):
             watch.stage("write", perf_counter() - start)
-            if unjudged:  # while the disk and the threads that hash have work
-                with watch.timing("judge"):
-                    onnx.judge(lowered, whole=False)
             examined = examining.result()
             if not nonfinite:
                 refuse_unsound(examined.unsound, source and f"{source}: ")

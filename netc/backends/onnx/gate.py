@@ -22,7 +22,7 @@ def whole(lowered: Lowered, model: bytes) -> onnx.ModelProto:
 
 
 def each(lowered: Lowered, model: bytes) -> None:
-    """Check every way of lowering a layer once, by itself: a net of a thousand layers has a few.
+    """Check every way of lowering a layer of another package once, by itself: a net of a thousand layers has a few.
 
     A layer that is checked so takes the types that its rule was asked with: nodes, attributes, types and shapes are
     judged as `whole` does. What is left to our own care is which value a node reads, and that names are unique.
@@ -33,7 +33,7 @@ def each(lowered: Lowered, model: bytes) -> None:
     inputs: list[bytes] = []
     outputs: list[bytes] = []
     expected: dict[str, tuple[str, TensorType]] = {}
-    for index, (node, lowering) in enumerate(lowered.lowerings.values()):
+    for index, (node, lowering) in enumerate(lowered.of_others()):
         if not lowering.steps:
             continue
 

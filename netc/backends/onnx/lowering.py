@@ -68,6 +68,11 @@ class Lowered:
         self._refuse_older_opset()
         self._build()
 
+    def of_others(self) -> list[tuple[Node, Lowering]]:
+        """The ways of lowering that layers of other packages than netc have."""
+        found = self.lowerings.values()
+        return [each for each in found if type(each[0].op).__module__.partition(".")[0] != "netc"]
+
     def _refuse_older_opset(self) -> None:
         newest = max((node.op.opset for node in self.source.nodes), default=0)
         for node in self.source.nodes:
