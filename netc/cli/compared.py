@@ -22,13 +22,14 @@ def show(found: Comparison) -> None:
         out(f"note: {note}")
     out("")
     rows = found.outputs
+    own = "float32 torch" if found.half is None else "torch, kernels rounded"
     table.show(
         [
             table.Column("output", [each.agreement.output for each in rows]),
             table.Column("inputs", [_inputs(each) for each in rows]),
             table.Column("figure", [_figure(each.agreement.figure) for each in rows], right=True),
             table.Column("allowed", [f"{each.agreement.allowed:.1e}" for each in rows], right=True),
-            table.Column("float32 torch", [_figure(each.agreement.own or None) for each in rows], right=True, rank=1),
+            table.Column(own, [_figure(each.agreement.own or None) for each in rows], right=True, rank=1),
             table.Column("spread", [f"{each.agreement.spread:.3g}" for each in rows], right=True, rank=2),
         ]
     )

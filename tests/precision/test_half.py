@@ -17,8 +17,11 @@ import torch
 import netc_runtime
 from netc.backends import onnx as backend
 from netc.backends.build import build
+from netc.backends.compare import compare
+from netc.backends.compare.sides import FileSide, NetSide
 from netc.backends.precision import half_road
 from netc.backends.precision.half import Narrowed
+from netc.backends.precision.parity import BOUNDS
 from netc.backends.precision.wanted import Wanted
 from netc.backends.precision.widths import BF16, F16, Width
 from netc.backends.verify import kaiming
@@ -235,6 +238,20 @@ def test_external_data_holds_halves(tmp_path: Path) -> None:
         netc_runtime.load(each, "cpu").predict(np.ones((1, 3, 12, 12), np.float32)) for each in (path, inline)
     )
     assert np.array_equal(ours["scores"], theirs["scores"])
+
+
+def test_a_file_that_its_build_kept_is_equal_for_netc_verify(tmp_path: Path) -> None:
+    # Answers that are small differences of large numbers: f16 loses more than its bound, as the net itself does.
+    graph, weights = small(), dict(kaiming(small()))
+    weights["conv2.weight"] = weights["conv2.weight"] + np.float32(1)
+    weights["fc.weight"] = weights["fc.weight"] - weights["fc.weight"].mean(axis=1, keepdims=True)
+    file = FileSide(built(graph, tmp_path, weights=weights), graph)
+    found = compare(NetSide("small", graph, weights), file, bound=BOUNDS["f16"])
+    assert found.equal
+    assert found.worst.agreement.figure > BOUNDS["f16"]
+    assert not compare(NetSide("small", graph, weights), file, bound=BOUNDS["f16"], strict=True).equal
+    weights["conv2.weight"][0] = 0
+    assert not compare(NetSide("small", graph, weights), file, bound=BOUNDS["f16"]).equal
 
 
 # --- what is wrong is found

@@ -11,7 +11,9 @@ import numpy as np
 from netc.backends.compare.inputs import converted, feeds
 from netc.backends.compare.pairing import Pairing, equal_sizes, pair
 from netc.backends.compare.parting import Parting, parting
-from netc.backends.compare.sides import Answers, NetSide, Side, level
+from netc.backends.compare.sides import Answers, FileSide, NetSide, Side, level
+from netc.backends.precision.parity import own
+from netc.backends.precision.widths import HALVES, Width
 from netc.backends.verify.cases import Feed
 from netc.backends.verify.figures import BOUND, Agreement, Floats, agreement, distance
 from netc.diagnostic import Fault
@@ -54,6 +56,11 @@ class Comparison:
         """Whether every output lies within what is allowed."""
         return self.worst.agreement.excess <= 1
 
+    @property
+    def half(self) -> Width | None:
+        """The half precision that the other side computes in, by its manifest."""
+        return _half(self.other)
+
 
 def compare(
     a: Side,
@@ -68,7 +75,7 @@ def compare(
 
     The reference is a net's float64 answer, or the first side's where both are nets or both are files. `sizes` are
     numbers for symbols; `data` are real inputs by the reference's names, to compare on beside the seeded ones. With
-    `strict` nothing but the bound is allowed, whatever float32 torch is off by.
+    `strict` nothing but the bound is allowed, whatever torch is off by in the file's precision.
 
     Raises: Fault N435 where the sides cannot be compared, and as `netc.backends.compare.inputs.feeds` does; the
     runtime's faults, where a model fails.
@@ -122,9 +129,24 @@ def _compared(
     if strict or not isinstance(a, NetSide) or isinstance(b, NetSide):
         return found
     if any(bound < each.agreement.figure < inf for each in found):
-        own = {name: distance(value, answers[name]) for name, value in a.float32(feed.arrays).items()}
-        found = [_beside(each, own) for each in found]
+        lost = _own(a, b, feed, answers)
+        found = [_beside(each, lost) for each in found]
     return found
+
+
+def _own(net: NetSide, other: Side, feed: Feed, answers: Mapping[str, Array]) -> Mapping[str, float]:
+    # What the net itself loses in the file's precision: as when the file was built.
+    width = _half(other)
+    if width is not None:
+        return own(net.graph, net.weights, feed.arrays, answers, width)
+    return {name: distance(value, answers[name]) for name, value in net.float32(feed.arrays).items()}
+
+
+def _half(side: Side) -> Width | None:
+    manifest = side.manifest if isinstance(side, FileSide) else None
+    if manifest is None or (manifest.precision != "f16" and manifest.precision != "bf16"):
+        return None
+    return HALVES[manifest.precision]
 
 
 def _beside(compared: Compared, own: Mapping[str, float]) -> Compared:

@@ -44,25 +44,30 @@ def measured(path: Path, net: Graph, weights: Weights, cases: Sequence[Case], wi
     bound = BOUNDS[width.word]
     owns: dict[int, Mapping[str, float]] = {}
 
-    def own(case: Case) -> Mapping[str, float]:
+    def of_case(case: Case) -> Mapping[str, float]:
         if id(case) not in owns:
-            owns[id(case)] = _own(net, weights, case, width)
+            owns[id(case)] = own(net, weights, case.feed, case.answers, width)
         return owns[id(case)]
 
     beside = path.with_name(f"{path.name}.rounded")
     try:
         onnx.save(rounded(onnx.load(path), width), beside)
-        found = measure(beside, net, weights, cases, bound=bound, own=own)
+        found = measure(beside, net, weights, cases, bound=bound, own=of_case)
     finally:
         beside.unlink(missing_ok=True)
     if width.word == "bf16":  # which ONNX Runtime's CPU does not take
         return found
     return replace(
-        found, agreements=found.agreements + measure(path, net, weights, cases, bound=bound, own=own).agreements
+        found, agreements=found.agreements + measure(path, net, weights, cases, bound=bound, own=of_case).agreements
     )
 
 
-def _own(net: Graph, weights: Weights, case: Case, width: Width) -> Mapping[str, float]:
+def own(
+    net: Graph, weights: Weights, feed: Mapping[str, Array], expected: Mapping[str, Array], width: Width
+) -> Mapping[str, float]:
+    """By output, what float64 torch, whose answers are `expected`, loses when its kernels are rounded; bounded as said
+    above.
+    """
     from netc.backends.verify.network import answers, network
 
     def kernel(name: str) -> Array:
@@ -70,9 +75,9 @@ def _own(net: Graph, weights: Weights, case: Case, width: Width) -> Mapping[str,
         return width.exact(width.cast(array)) if array.dtype.kind == "f" and array.ndim > 1 else array
 
     kernels = Lazy({name: (lambda name=name: kernel(name)) for name in weights})
-    found = answers(net, network(net, kernels, np.float64), case.feed, np.float64)
+    found = answers(net, network(net, kernels, np.float64), feed, np.float64)
     most = ROUNDINGS / FACTOR * width.epsilon / 2
     return {
-        name: min(distance(each, case.answers[name]), most * float(np.abs(case.answers[name]).max(initial=0.0)))
+        name: min(distance(each, expected[name]), most * float(np.abs(expected[name]).max(initial=0.0)))
         for name, each in found.items()
     }
