@@ -121,6 +121,10 @@ class Diagnostics:
             return
         self.found.append(diagnostic)
 
+    def has(self, code: str, span: Span) -> bool:
+        """Whether there is a finding of this code at this place."""
+        return (code, span.key) in self._seen
+
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
             self.add(diagnostic)

@@ -200,6 +200,18 @@ CASES: dict[str, Case] = {
     "thousands of defaults for thousands of layers": Case(
         net(" -> ".join(f"x{i}: conv(3)" for i in range(1000)), "default conv(k=1)\n" * 1000), "N163", "", limits=SMALL
     ),
+    "a thousand look-ups from 240 braces": Case(
+        net(f'x: relu -> "{".".join("a" * 240)}": {{ {{ from x -> relu }} * 1000 }}'), "N163", "", limits=SMALL
+    ),
+    "a misspelt label in a thousand turns": Case(
+        net(" -> ".join(f"x{i}: relu" for i in range(1500)) + " -> { from y -> relu } * 1000"), "N111", "y -> relu"
+    ),
+    "thousands of names around thousands of stages": Case(
+        "".join(f"let a{i} = 1\n" for i in range(10_000)) + net(" -> ".join(["relu"] * 10_000)),
+        "N163",
+        "",
+        limits=SMALL,
+    ),
     # --- symbols
     "1,000 poolings of a symbol": Case(
         symbolic("maxpool(k=2)" + " -> maxpool(k=2)" * 1000), "N214", "maxpool", "too long"

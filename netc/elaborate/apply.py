@@ -652,7 +652,7 @@ def reuse(frame: Frame, tree: t.Reuse, current: tuple[Value, ...], prefix: str, 
     """`@tower`: what bears the label, applied again with the same weights."""
     where = frame.span(tree)
     poison = (_poisoned(frame, path, where),)
-    value, handle, missing = frame.find(tree.path.parts, prefix)
+    value, handle, missing = frame.find(tree.path, prefix)
     if handle is None:
         if value is not None and value.type is not None:
             frame.report(

@@ -23,7 +23,7 @@ from netc.elaborate.expr import (
 from netc.elaborate.files import WORDS, Env, Rule, check_default
 from netc.elaborate.frame import Frame
 from netc.elaborate.names import nearest
-from netc.elaborate.template import LONGEST_PATH, Value
+from netc.elaborate.template import LONGEST_PATH, BlockStep, Value
 from netc.elaborate.values import BlockValue, Condition, LayerValue
 from netc.ops import find, kinds
 from netc.syntax import tree as t
@@ -123,8 +123,12 @@ def chain(
             current = entering
     else:
         current = sources(frame, tree.sources, prefix)
+    before = None
     for item in tree.items:
+        if not _takes(item.core):
+            frame.unread.append((current, frame.span(before or item)))
         current = stage(frame, item, env, current, prefix)
+        before = item
     if frame.unsure and frame.unit.file.touched(tree):
         current = (_poison(frame, tree),)  # what stands in for a chain that did not parse
     if tree.output is not None:
@@ -135,6 +139,25 @@ def chain(
         elif not frame.unsure:
             frame.report("N116", "this chain does nothing with its value", frame.span(tree), help="take it out")
     return current
+
+
+def _takes(core: object) -> bool:
+    """Whether a stage may read what enters it: braces whose chains all start elsewhere do not."""
+    match core:
+        case t.Braces():
+            bodies: tuple[t.Body | None, ...] = (core.body,)
+        case t.Fork():
+            bodies = core.arms
+            if core.merge is not None and core.merge.text == "skip" and len(core.arms) == 1:
+                return True
+        case t.If():
+            bodies = (*(body for _, body in core.branches), core.other)
+        case _:
+            return True
+    return any(
+        body is None or any(isinstance(each, t.Chain) and each.sources is None for each in body.statements)
+        for body in bodies
+    )
 
 
 def sources(frame: Frame, paths: tuple[t.Path, ...], prefix: str) -> tuple[Value, ...]:
@@ -150,6 +173,8 @@ def sources(frame: Frame, paths: tuple[t.Path, ...], prefix: str) -> tuple[Value
         value = frame.value(path, prefix)
         if value is not None:
             value.read = True
+            if value.inner is not None and isinstance(value.step, BlockStep):
+                value.step.read = True
         values.append(value or _poison(frame, path))
     return tuple(values)
 
@@ -209,7 +234,7 @@ def _poison(frame: Frame, at: t.At) -> Value:
 
 def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], prefix: str) -> tuple[Value, ...]:
     """One stage of a chain, its repeats included."""
-    frame.shared.budget.spend(1 + 64 * (len(current) - 1), (frame.unit.file, item))
+    frame.shared.budget.spend(1 + 64 * (len(current) - 1) + (env.depth >> 8), (frame.unit.file, item))
     if item.times is None:
         return _once(frame, item, env, current, prefix, None)
     try:
@@ -246,7 +271,7 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
     frame.multiplicity = outer
     if item.label is not None and not item.label.quoted and item.label.text != "_":
         path = _join(prefix, item.label.text)
-        if path not in frame.template.labels and len(current) == 1 and frame.claim(path, frame.span(item.label)):
+        if len(current) == 1 and frame.claim(path, frame.span(item.label)):
             frame.name_value(path, current[0])
     return current
 
@@ -552,10 +577,14 @@ def finish(frame: Frame) -> None:
     if frame.unsure or frame.misread:
         return
     for values, where in frame.unread:
-        if all(v.type is not None and not v.read for v in values):
+        if all(v.type is not None and not v.read and not _looked_into(v) for v in values):
             frame.report(
                 "N116",
                 "nothing reads this chain's value",
                 where,
                 help="go on from it (label it, then from LABEL), feed an output (=> NAME), or take the chain out",
             )
+
+
+def _looked_into(value: Value) -> bool:
+    return isinstance(value.step, BlockStep) and value.step.read

@@ -63,6 +63,7 @@ class BlockStep:
     inputs: tuple[Value, ...]
     where: Span
     owner: Handle | None = None
+    read: bool = False  # whether a value inside it was, by its path
 
 
 Step = LayerStep | BlockStep

@@ -87,6 +87,13 @@ def test_an_output_stands_in_arms_and_groups_of_a_net_as_well() -> None:
         net("from image -> b => y", head="block b() { §conv(4, k=1) from in -> c: conv(8, k=1) }"),
         net("from image -> { §relu from image -> conv(8, k=1) } => y"),
         net("from image -> add { | §tanh from image -> relu | id } -> conv(8, k=1) => y"),
+        net("from image -> a: relu -> §tanh -> { from a -> conv(8, k=1) } => y"),
+        net("from image -> a: relu -> §tanh -> add { | from a -> conv(8, k=1) | from a -> b: conv(8, k=1) } => y"),
+        net(
+            "from image -> a: relu -> §tanh -> if true { from a -> relu } else { from a -> tanh } -> conv(8, k=1) => y"
+        ),
+        net("from image -> b => y", head="block b() { a: relu -> §tanh -> { from a -> conv(8, k=1) } }"),
+        net("from image -> §t: two from image -> conv(8, k=1) => y", head="block two() { a: relu -> b: tanh }"),
     ],
 )
 def test_a_value_that_nothing_reads_is_an_error(text: str) -> None:
@@ -103,6 +110,23 @@ def test_a_label_that_nothing_reads_is_an_error_at_its_chain() -> None:
 
 def test_a_middle_value_need_not_be_read_by_its_label() -> None:
     admitted(net("from image -> named: conv(8, k=1) -> relu => y"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        net(
+            "from image -> t: two from t.a, t.b -> concat -> conv(8, k=1) => y",
+            head="block two() { a: relu -> b: tanh }",
+        ),
+        net("from image -> t: two from t.a -> conv(8, k=1) => y", head="block two() { a: relu -> b: tanh from a, b }"),
+        net("from image -> a: relu -> tanh -> skip { from a -> abs } -> conv(8, k=1) => y"),
+        net("from image -> a: relu -> tanh -> if false { from a -> relu } -> conv(8, k=1) => y"),
+        net("from image -> a: relu -> b: tanh -> { from a, b -> add } -> conv(8, k=1) => y"),
+    ],
+)
+def test_a_value_that_is_read_inside_or_by_the_way_is_read(text: str) -> None:
+    admitted(text)
 
 
 def test_an_input_that_nothing_reads_is_an_error() -> None:

@@ -179,3 +179,11 @@ def test_adding_a_stage_without_weights_changes_no_name() -> None:
     assert weights(admitted(net(f"from image -> {plain}", head=head))) == weights(
         admitted(net(f"from image -> {more}", head=head))
     )
+
+
+@pytest.mark.parametrize(
+    "chain",
+    ["a: relu -> §a: tanh * 2", "a: relu * 2 -> §a: tanh", "a: relu -> §a: tanh * 0", "a: relu * 2 -> §a: tanh * 2"],
+)
+def test_a_repeat_takes_its_label_as_others_do(chain: str) -> None:
+    refused(net(f"from image -> {chain} -> conv(8, k=1) => y"), "N112", says="two things are called `a")
