@@ -100,8 +100,8 @@ def check(
 ) -> Checked:
     """Check a file `SPEC[:NET]`: syntax, names, shapes, sections and expectations. What it says wrong is in the result.
 
-    `texts` stand for what files hold, by resolved path: what an editor has not saved. `most` findings are kept.
-    Raises Several where the file has no net of the name that is asked for.
+    `texts` stand for what files hold, by resolved path: what an editor has not saved. `most` findings are kept, one at
+    least. Raises Several where the file has no net of the name that is asked for.
     """
     name, net = split(str(target))
     path = Path(name)
@@ -130,7 +130,8 @@ def check_text(
 ) -> Checked:
     """Check a text. `path` is where it lies, for what it uses; without one it uses nothing but `std/`.
 
-    `texts` stand for what other files hold, by resolved path; `most` findings are kept. Raises Several as `check` does.
+    `texts` stand for what other files hold, by resolved path; `most` findings are kept, one at least. Raises Several as
+    `check` does.
     """
     found = Diagnostics(most)
     done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits, texts=texts)

@@ -101,12 +101,20 @@ def cut(text: str, most: int = _LONGEST) -> str:
 
 @dataclass(slots=True)
 class Diagnostics:
-    """Collects findings in order of discovery, each place and code once, up to a limit."""
+    """Collects findings in order of discovery, each place and code once, up to a limit of one at least.
+
+    An error takes a warning's place where there is no other: what is wrong is never hidden by what is odd.
+    """
 
     limit: int = 100
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
-    _seen: set[tuple[str, tuple[str, int, int]]] = field(default_factory=set[tuple[str, tuple[str, int, int]]])
     dropped: int = 0
+    errors: int = 0
+    """How many errors there are, those that were dropped included."""
+    _seen: set[tuple[str, tuple[str, int, int]]] = field(default_factory=set[tuple[str, tuple[str, int, int]]])
+    _errors_of: dict[str, int] = field(default_factory=dict[str, int])
+    _warnings: int = 0  # of what is kept
+    _dropped_errors: int = 0
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Take a finding; a text of the user's that is thousands of characters long is cut."""
@@ -116,14 +124,29 @@ class Diagnostics:
         if key in self._seen:
             return
         self._seen.add(key)
-        if len(self.found) >= self.limit:
+        wrong = diagnostic.severity == "error"
+        if wrong:
+            self.errors += 1
+            self._errors_of[diagnostic.code] = self._errors_of.get(diagnostic.code, 0) + 1
+        if len(self.found) >= max(self.limit, 1):
             self.dropped += 1
-            return
+            if not wrong:
+                return
+            if not self._warnings:
+                self._dropped_errors += 1
+                return
+            del self.found[max(i for i, each in enumerate(self.found) if each.severity == "warning")]
+            self._warnings -= 1
         self.found.append(diagnostic)
+        self._warnings += not wrong
 
     def has(self, code: str, span: Span) -> bool:
         """Whether there is a finding of this code at this place."""
         return (code, span.key) in self._seen
+
+    def errors_of(self, code: str) -> int:
+        """How many errors of a code there are, those that were dropped included."""
+        return self._errors_of.get(code, 0)
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
@@ -131,12 +154,8 @@ class Diagnostics:
 
     @property
     def enough(self) -> bool:
-        """Whether so many findings were dropped that looking for more is in vain."""
-        return self.dropped >= 900
-
-    @property
-    def errors(self) -> int:
-        return sum(1 for d in self.found if d.severity == "error")
+        """Whether so many errors were dropped that looking for more is in vain."""
+        return self._dropped_errors >= 900
 
 
 class SpecError(Exception):

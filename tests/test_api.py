@@ -121,6 +121,22 @@ def test_warnings_do_not_make_a_check_fail() -> None:
     assert not api.Checked("a.cnn", (warning, error), {}, ()).ok
 
 
+def test_errors_are_found_behind_any_number_of_warnings() -> None:
+    image = "f32[N, 3, 32, 32]"
+    odd = f"net A§ {{\n  input x: {image} {{ resize = 32 }}\n  output y: {image}\n  from x -> relu => y\n}}\n"
+    text = "".join(odd.replace("§", str(i)) for i in range(102))  # each a warning: its `resize` keeps proportions
+    wrong = odd.replace("§", "bad").replace("relu", "rellu")
+    for most in (0, 1, 100, 1000):
+        checked = netc.api.check_text(Source("a.cnn", text), most=most)
+        assert (checked.ok, len(checked.graphs), checked.dropped) == (True, 102, max(102 - max(most, 1), 0))
+        for whole in (text + wrong, wrong + text):
+            checked = netc.api.check_text(Source("a.cnn", whole), most=most)
+            assert not checked.ok
+            assert [d.code for d in checked.diagnostics if d.severity == "error"] == ["N110"]
+            assert len(checked.diagnostics) == min(max(most, 1), 104)
+            assert len(checked.diagnostics) + checked.dropped == 104
+
+
 def test_limits_bound_what_is_elaborated(tiny: Path) -> None:
     (found,) = api.check(tiny, limits=Limits(nodes=2)).diagnostics
     assert found.code.startswith("N16")

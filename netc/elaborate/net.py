@@ -480,7 +480,7 @@ class _Net:
             raise Stop
         names = tuple(i.name for i in declared)
         # A figure that another net expects in vain says nothing of this one.
-        if self.found.dropped or any(d.severity == "error" and d.code != "N306" for d in self.found.found):
+        if self.found.errors > self.found.errors_of("N306"):
             self._sections(_labels_of(template), tuple(frame.output_names), None)
             raise Stop
         budget = self.shared.budget
