@@ -103,7 +103,7 @@ CASES: dict[str, Case] = {
     "a path of 10,000 parts": Case(net("relu", body="from " + "a." * 10_000 + "b -> relu"), "N105", "a", "200 deep"),
     "10,000 required facts": Case(symbolic("relu", f'require {"H > 2 and " * 10_000}H > 2, "why"'), "N105", "H > 2"),
     "a required sum of 10,000 terms": Case(
-        symbolic("relu", f'require H + W{" + 1" * 10_000} == 20_000, "why"'), "N105", "H + W", "100 deep"
+        symbolic("relu", f'require H + W{" + 1" * 10_000} == 20_000, "why"'), "N105", "H + W", "64 deep"
     ),
     "300 blocks inside each other": Case(net("b0", calls(300)), "N162", "b200", "deeper than 200"),
     "190 blocks of 90 braces": Case(net("b0", calls(190, "{" * 90 + " P " + "}" * 90)), "N162", "A {"),

@@ -78,10 +78,10 @@ def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
     ctx = frame.context(env, prefix)
     try:
         held = truth(statement.test, ctx)
-        if isinstance(held, Condition) or (held and frame.free and _open(statement.test, frame, env)):
+        if isinstance(held, Condition) or (held and frame.free and _open(statement.test, frame, ctx)):
             text = " ".join(frame.span(statement.test).text.split())
             promise = (as_expr(statement.test, ctx), text, statement.why)
-            if promise not in frame.shared.requires:
+            if promise[0] is not None and promise not in frame.shared.requires:
                 frame.shared.requires.append(promise)
         elif not held:
             frame.report(
@@ -96,13 +96,13 @@ def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
         return
 
 
-def _open(test: t.Expr, frame: Frame, env: Env) -> bool:
+def _open(test: t.Expr, frame: Frame, ctx: Context) -> bool:
     """Whether a net's test says something about its symbols, once what it promises itself is left aside."""
     bare = {name: Size.of(Symbol(name)) for name in frame.free}
     try:
-        return isinstance(truth(test, Context(frame.unit, env, Diagnostics(), free=bare.get)), Condition)
+        return isinstance(truth(test, ctx._replace(found=Diagnostics(), free=bare.get)), Condition)
     except Poisoned:
-        return False
+        return True  # a choice inside is decided by what is promised
 
 
 def chain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
@@ -29,7 +30,10 @@ from netc.syntax import tree as t
 from netc.syntax.build import ARITHMETIC
 from netc.tensor import Expr, Size
 
-MOST_LEVELS = 100
+MOST_LEVELS = 64
+MOST_NODES = 1024
+MOST_INTEGER = 2**53 - 1
+"""What the runtime reads of a requirement, which is JSON."""
 FUNCTIONS = ("len", "sum", "min", "max", "int", "enumerate")
 
 
@@ -417,22 +421,81 @@ def turns(over: t.Expr, ctx: Context, most: int) -> list[Value] | range:
     raise Poisoned
 
 
-def as_expr(expr: t.Expr, ctx: Context, depth: int = 0) -> Expr:
-    """A test on symbols as the author wrote it, for the manifest: names stay, what is known becomes a number.
+class _Term(NamedTuple):
+    """A number that symbols leave open, as the manifest writes it."""
 
-    Raises Wrong and Poisoned.
+    expr: Expr
+
+
+def as_expr(test: t.Expr, ctx: Context) -> Expr | None:
+    """A test on symbols as the author wrote it, for the manifest: names stay, what is known is worked out.
+
+    None where no symbol decides it. Raises Wrong and Poisoned, and Wrong where the runtime would refuse to read it.
     """
+    left = _left_open(test, ctx, 0)
+    if not isinstance(left, Condition):
+        return None
+    _readable(left.expr)
+    return left.expr
+
+
+def _left_open(expr: t.Expr, ctx: Context, depth: int) -> Value | _Term:
     if depth > MOST_LEVELS:
-        raise Wrong("N105", f"a `require` on symbols is nested {MOST_LEVELS} deep at most", "make it two")
-    if isinstance(expr, t.Binary):
-        return [expr.op, as_expr(expr.left, ctx, depth + 1), as_expr(expr.right, ctx, depth + 1)]
+        raise _too_deep()
     if isinstance(expr, t.Not):
-        return ["not", as_expr(expr.of, ctx, depth + 1)]
-    value = evaluate(expr, ctx)
-    if isinstance(value, Size):
-        return value.expr()
-    if isinstance(value, Condition):
+        of = _test_left_open(expr.of, ctx, depth + 1)
+        return Condition(["not", of.expr]) if isinstance(of, Condition) else not of
+    if not isinstance(expr, t.Binary):
+        value = evaluate(expr, ctx)
+        return _Term(value.expr()) if isinstance(value, Size) else value
+    if expr.op in ("and", "or"):
+        first = _test_left_open(expr.left, ctx, depth + 1)
+        if isinstance(first, bool):
+            return first if first == (expr.op == "or") else _test_left_open(expr.right, ctx, depth + 1)
+        second = _test_left_open(expr.right, ctx, depth + 1)
+        if isinstance(second, bool):
+            return second if second == (expr.op == "or") else first
+        return Condition([expr.op, first.expr, second.expr])
+    if expr.op not in ARITHMETIC:
+        evaluate(expr, ctx)  # a side that `and` and `or` passed by was not checked yet
+    left, right = _left_open(expr.left, ctx, depth + 1), _left_open(expr.right, ctx, depth + 1)
+    if isinstance(left, _Term) or isinstance(right, _Term):
+        if expr.op == "/":
+            raise Wrong("N130", "a division in a `require` on symbols may not be whole", "write // for its floor")
+        both: Expr = [expr.op, _whole(left), _whole(right)]
+        return _Term(both) if expr.op in ARITHMETIC else Condition(both)
+    return (arithmetic if expr.op in ARITHMETIC else compare)(expr.op, left, right)
+
+
+def _test_left_open(expr: t.Expr, ctx: Context, depth: int) -> bool | Condition:
+    value = _left_open(expr, ctx, depth)
+    return value if isinstance(value, bool | Condition) else truth(expr, ctx)
+
+
+def _whole(value: Value | _Term) -> Expr:
+    if isinstance(value, _Term):
         return value.expr
-    if isinstance(value, int):
-        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     raise Wrong("N130", f"a `require` on symbols compares whole numbers, not {kind_of(value)}")
+
+
+def _too_deep() -> Wrong:
+    return Wrong("N105", f"a `require` on symbols is nested {MOST_LEVELS} deep at most", "make it two")
+
+
+def _readable(expr: Expr) -> None:
+    """Raise Wrong where a requirement is more than the runtime reads."""
+    nodes, level = 0, [expr]
+    for depth in itertools.count():
+        if not level:
+            return
+        if depth > MOST_LEVELS:
+            raise _too_deep()
+        nodes += len(level)
+        if nodes > MOST_NODES:
+            raise Wrong("N214", f"a `require` on symbols has {MOST_NODES:,} parts at most", "make it two")
+        for each in level:
+            if isinstance(each, int) and abs(each) > MOST_INTEGER:
+                raise Wrong("N107", f"{each} is too large for a `require` on symbols", "no size is beyond 2147483647")
+        level = [part for each in level if isinstance(each, list) for part in each[1:]]

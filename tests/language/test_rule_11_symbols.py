@@ -2,6 +2,8 @@
 
 import pytest
 
+from netc.elaborate.expr import MOST_INTEGER, MOST_LEVELS, MOST_NODES
+from netc_runtime.expr import MAX_DEPTH, MAX_INTEGER, MAX_NODES
 from tests.language.spec import admitted, net, refused, shapes
 
 IMAGE = "f32[N, 3, H, W]"
@@ -81,6 +83,60 @@ def test_a_promise_is_a_fact_that_travels() -> None:
     (promise,) = (r for r in graph.requires if r.why == "one 2x pooling")
     assert promise.text == "H % 2 == 0 and W % 2 == 0"
     assert promise.expr == ["and", ["==", ["%", "H", 2], 0], ["==", ["%", "W", 2], 0]]
+
+
+@pytest.mark.parametrize(
+    ("test", "expr"),
+    [
+        ("not q or H % 4 == 0", ["==", ["%", "H", 4], 0]),
+        ("q and H % 4 == 0", ["==", ["%", "H", 4], 0]),
+        ("H % 4 == 0 and q", ["==", ["%", "H", 4], 0]),
+        ("n / 2 == 9 or H % 4 == 0", ["==", ["%", "H", 4], 0]),
+        ('m == "y" or H % 4 == 0', ["==", ["%", "H", 4], 0]),
+        ("H % (n * 2) == 0 or W > n", ["or", ["==", ["%", "H", 8], 0], [">", "W", 4]]),
+        ("not (H < 3 or not q)", ["not", ["<", "H", 3]]),
+    ],
+)
+def test_of_a_promise_what_symbols_decide_travels(test: str, expr: object) -> None:
+    chains = f'let q = true let n = 4 let m = "x" require {test}, "why" from image -> conv(8, k=1) => y'
+    assert [r.expr for r in admitted(sym(chains)).requires] == [expr]
+
+
+def test_a_blocks_promise_travels_without_its_parameters() -> None:
+    head = 'block half(exact = true) { require not exact or in.h % 2 == 0, "even" maxpool(k=2) -> conv(8, k=1) }'
+    graph = admitted(sym("from image -> half => y", head=head))
+    assert [r.expr for r in graph.requires if r.why == "even"] == [["==", ["%", "H", 2], 0]]
+
+
+@pytest.mark.parametrize(
+    "test", ["H % 2 == 0 and x.c == 3", "H % 2 == 0 and (1 if H % 2 == 0 else 2) == 1", "x.c == 3 and H % 2 == 0"]
+)
+def test_a_promise_that_is_believed_travels_whatever_stands_beside_it(test: str) -> None:
+    chains = f'from image -> x: id -> maxpool(k=2) -> conv(8, k=1) => y require {test}, "even"'
+    graph = admitted(sym(chains))
+    assert str(graph.outputs[0].type) == "[N, 8, H/2, W//2]"
+    assert [r.expr for r in graph.requires if r.why == "even"] == [["==", ["%", "H", 2], 0]]
+
+
+@pytest.mark.parametrize(
+    ("test", "code"),
+    [
+        (f"H{' + 1' * 63} != 100", ""),
+        (f"H{' + 1' * 64} != 100", "N105"),
+        ("H * 9_007_199_254_740_991 < W", ""),
+        ("H * 9_007_199_254_740_992 < W", "N107"),
+        # n comparisons joined are 3 n + n - 1 parts: 8 times 119 and 7 are 959, 9 times 119 and 8 are 1,079.
+        (" and ".join([f"({' or '.join(['H == W'] * 30)})"] * 8), ""),
+        (" and ".join([f"({' or '.join(['H == W'] * 30)})"] * 9), "N214"),
+    ],
+)
+def test_a_promise_is_no_larger_than_the_runtime_reads(test: str, code: str) -> None:
+    text = sym(f'require {"§" if code else ""}{test}, "why" from image -> conv(8, k=1) => y')
+    if code:
+        refused(text, code)
+    else:
+        assert [r.text for r in admitted(text).requires] == [test]
+    assert (MOST_LEVELS, MOST_NODES, MOST_INTEGER) == (MAX_DEPTH, MAX_NODES, MAX_INTEGER)
 
 
 def test_the_least_sizes_travel_too() -> None:
