@@ -70,7 +70,7 @@ def declaration(frame: Frame, statement: t.Let | t.Default | t.Require, env: Env
 
 
 def _taken(frame: Frame, name: str, env: Env) -> bool:
-    return env.get(name) is not None or name in frame.template.labels
+    return env.get(name) is not None or name in frame.template.labels or name in frame.free
 
 
 def require(frame: Frame, statement: t.Require, env: Env, prefix: str) -> None:
@@ -241,6 +241,10 @@ def stage(frame: Frame, item: t.Item, env: Env, current: tuple[Value, ...], pref
         ctx = frame.context(env, prefix)
         most = frame.shared.budget.limits.nodes
         if isinstance(item.times, t.Loop):
+            for name in target_names(item.times.targets):
+                if name.text in frame.free:
+                    where = frame.span(name)
+                    frame.report("N112", f"`{name.text}` is a size of the input", where, help="choose another name")
             values = turns(item.times.over, ctx, most)
         else:
             values = range(_count(frame, item.times, ctx, most))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from netc.diagnostic import Diagnostic, Diagnostics, Span
-from netc.elaborate.expr import Context, Poisoned, evaluate
+from netc.elaborate.expr import Context, Poisoned, bind, evaluate
 from netc.elaborate.files import Env, Unit
 from netc.graph import Requirement
 from netc.syntax import tree as t
@@ -22,31 +22,40 @@ class _Promise:
     high: int | None = None
 
 
-def promised(names: list[str], requires: list[t.Require], unit: Unit, env: Env) -> dict[str, Symbol]:
+def promised(names: list[str], stated: list[t.Let | t.Require], unit: Unit, env: Env) -> dict[str, Symbol]:
     """The symbols with what conjunctions of `S % k == 0`, `S >= k`, `S <= k` and their kin say of them."""
     promises = {name: _Promise() for name in names}
-    for each in requires:
-        _read(each.test, promises, unit, env)
+    bare = {name: Size.of(Symbol(name)) for name in names}
+    # Read on the side: what cannot be evaluated here is reported where the body is elaborated.
+    ctx = Context(unit, env.inside(), Diagnostics(), free=bare.get)
+    for each in stated:
+        if isinstance(each, t.Require):
+            _read(each.test, promises, ctx)
+            continue
+        try:
+            bind(each.targets, evaluate(each.value, ctx), ctx.env, unit, ctx.found)
+        except Poisoned:
+            continue
     return {n: Symbol(n, p.divisor, p.low, p.high) for n, p in promises.items()}
 
 
-def _read(test: t.Expr, promises: dict[str, _Promise], unit: Unit, env: Env) -> None:
+def _read(test: t.Expr, promises: dict[str, _Promise], ctx: Context) -> None:
     if not isinstance(test, t.Binary):
         return
     if test.op == "and":
-        _read(test.left, promises, unit, env)
-        _read(test.right, promises, unit, env)
+        _read(test.left, promises, ctx)
+        _read(test.right, promises, ctx)
         return
     if test.op not in _FLIPPED:
         return
     left, op, right = test.left, test.op, test.right
-    number = _number(right, unit, env)
+    number = _number(right, ctx)
     if number is None:
-        left, op, number = right, _FLIPPED[op], _number(left, unit, env)
+        left, op, number = right, _FLIPPED[op], _number(left, ctx)
     if number is None:
         return
     if isinstance(left, t.Binary) and left.op == "%" and op == "==" and number == 0:
-        promise, divisor = _symbol(left.left, promises), _number(left.right, unit, env)
+        promise, divisor = _symbol(left.left, promises), _number(left.right, ctx)
         if promise is not None and divisor is not None and divisor > 0:
             promise.divisor = lcm(promise.divisor, divisor)
         return
@@ -64,10 +73,9 @@ def _symbol(expr: t.Expr, promises: dict[str, _Promise]) -> _Promise | None:
     return promises.get(expr.parts[0]) if isinstance(expr, t.Path) and len(expr.parts) == 1 else None
 
 
-def _number(expr: t.Expr, unit: Unit, env: Env) -> int | None:
-    # Tried on the side: what cannot be evaluated here is reported where the `require` is checked.
+def _number(expr: t.Expr, ctx: Context) -> int | None:
     try:
-        value = evaluate(expr, Context(unit, env, Diagnostics(), section=True))
+        value = evaluate(expr, ctx)
     except Poisoned:
         return None
     return value if isinstance(value, int) and not isinstance(value, bool) else None

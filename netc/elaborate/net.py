@@ -232,8 +232,7 @@ class _Net:
     def elaborate(self) -> Graph:
         ports = [m for m in self.members if isinstance(m, t.Port)]
         inputs = [p for p in ports if p.kind == "input"]
-        requires = [m for m in self.members if isinstance(m, t.Require)]
-        self._symbols(inputs, requires)
+        self._symbols(inputs)
         template = Template(self.name)
         values: list[Value] = []
         declared: list[Input] = []
@@ -277,17 +276,19 @@ class _Net:
 
     # --- inputs
 
-    def _symbols(self, inputs: list[t.Port], requires: list[t.Require]) -> None:
+    def _symbols(self, inputs: list[t.Port]) -> None:
         names: dict[str, None] = {}
         for port in inputs:
             for dim in port.type.dims:
                 if isinstance(dim, t.Path) and len(dim.parts) == 1 and self.env.get(dim.parts[0]) is None:
                     names[dim.parts[0]] = None
-        for name, symbol in promised(list(names), requires, self.unit, self.env).items():
+        stated = [m for m in self.members if isinstance(m, t.Let | t.Require)]
+        for name, symbol in promised(list(names), stated, self.unit, self.env).items():
             least = -(-symbol.low // symbol.divisor) * symbol.divisor
             if symbol.high is not None and symbol.high < least:
                 message = f"no size `{name}` is at least {least} and at most {symbol.high}"
-                self._wrong("N135", message, self.unit.span(requires[0]), "one of the promises is wrong")
+                first = next(m for m in stated if isinstance(m, t.Require))
+                self._wrong("N135", message, self.unit.span(first), "one of the promises is wrong")
                 symbol = Symbol(name)
             self.symbols[name] = Size.of(symbol)
 

@@ -139,6 +139,37 @@ def test_a_promise_is_no_larger_than_the_runtime_reads(test: str, code: str) -> 
     assert (MOST_LEVELS, MOST_NODES, MOST_INTEGER) == (MAX_DEPTH, MAX_NODES, MAX_INTEGER)
 
 
+@pytest.mark.parametrize(
+    "chains",
+    [
+        'let §H = 4 require H % 2 == 0, "even" from image -> conv(8, k=1) => y',
+        "from image -> { let §H = 4 relu } -> conv(8, k=1) => y",
+        "from image -> conv(8, k=1) for §H in [1, 2] => y",
+        "from image -> conv(8, k=1) for i, §H in enumerate([1, 2]) => y",
+    ],
+)
+def test_a_symbols_name_is_taken(chains: str) -> None:
+    refused(sym(chains), "N112")
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        'let f = 2 require H % f == 0, "even"',
+        'let f, g = [2, 3] require H % f == 0, "even"',
+        'let f = len([1, 2]) let g = f * 1 require 0 == H % g, "even"',
+        'require H % len([1, 2]) == 0, "even"',
+    ],
+)
+def test_a_promise_reads_the_lets_above_it(promise: str) -> None:
+    graph = admitted(sym(f"{promise} from image -> maxpool(k=2) -> conv(8, k=1) => y"))
+    assert str(graph.outputs[0].type) == "[N, 8, H/2, W//2]"
+    assert [r.expr for r in graph.requires if r.why == "even"] in (
+        [["==", ["%", "H", 2], 0]],
+        [["==", 0, ["%", "H", 2]]],
+    )
+
+
 def test_the_least_sizes_travel_too() -> None:
     # 8 // 8 = 1: three poolings need 8, and the net needs them whatever its author says.
     graph = admitted(sym("from image -> { maxpool(k=2) } * 3 -> conv(8, k=1) => y"))
