@@ -56,7 +56,8 @@ def _read(test: t.Expr, promises: dict[str, _Promise], ctx: Context) -> None:
         return
     if isinstance(left, t.Binary) and left.op == "%" and op == "==" and number == 0:
         promise, divisor = _symbol(left.left, promises), _number(left.right, ctx)
-        if promise is not None and divisor is not None and divisor > 0:
+        # Past what any size is, a promise is refused: its digits would only grow.
+        if promise is not None and divisor is not None and divisor > 0 and promise.divisor <= LARGEST:
             promise.divisor = lcm(promise.divisor, divisor)
         return
     promise = _symbol(left, promises)

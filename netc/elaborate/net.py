@@ -285,8 +285,9 @@ class _Net:
         stated = [m for m in self.members if isinstance(m, t.Let | t.Require)]
         for name, symbol in promised(list(names), stated, self.unit, self.env).items():
             least = -(-symbol.low // symbol.divisor) * symbol.divisor
-            if symbol.high is not None and symbol.high < least:
-                message = f"no size `{name}` is at least {least} and at most {symbol.high}"
+            most = LARGEST if symbol.high is None else min(symbol.high, LARGEST)
+            if most < least:
+                message = f"no size `{name}` is at least {least} and at most {most}"
                 first = next(m for m in stated if isinstance(m, t.Require))
                 self._wrong("N135", message, self.unit.span(first), "one of the promises is wrong")
                 symbol = Symbol(name)

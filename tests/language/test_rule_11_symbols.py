@@ -4,7 +4,7 @@ import pytest
 
 from netc.elaborate.expr import MOST_INTEGER, MOST_LEVELS, MOST_NODES
 from netc_runtime.expr import MAX_DEPTH, MAX_INTEGER, MAX_NODES
-from tests.language.spec import admitted, net, refused, shapes
+from tests.language.spec import admitted, check, net, refused, shapes
 
 IMAGE = "f32[N, 3, H, W]"
 
@@ -183,6 +183,16 @@ def test_a_least_size_respects_the_promised_divisor() -> None:
 
 def test_a_promise_that_cannot_be_kept_is_refused() -> None:
     refused(sym('§require H > 9 and H < 5, "no" from image -> conv(8, k=1) => y'), "N135", says="no size `H`")
+
+
+def test_promises_that_only_a_size_beyond_every_library_keeps_are_refused() -> None:
+    # 65,537 and 65,539 are primes: their product is beyond 2^31.
+    promises = 'require H % 65_537 == 0, "a" require H % 65_539 == 0, "b"'
+    text = sym(f"{promises} from image -> conv(8, k=1) => y").replace("require", "§require", 1)
+    assert "at most 2147483647" in refused(text, "N135").message
+    many = "".join(f'require H % {2**52 + 2 * n + 1} == 0, "no" ' for n in range(300))
+    _, found = check(sym(f'{many} require H <= 100, "few" from image -> conv(8, k=1) => y'))
+    assert [d.code for d in found] == ["N135"]
 
 
 def test_a_requirement_that_is_decided_now_is_checked_now() -> None:
