@@ -122,6 +122,41 @@ def test_what_goes_in_and_out_and_the_sections_are_compared(netc: Command, tmp_p
     assert netc.json("diff", tmp_path / "b.cnn", longer)["sections"] == ["train: optimizer"]
 
 
+PROMISE = """net A(k = 4) {{
+  input  image: f32[N, 3, H, W]
+  output map: f32[N, 3, P, Q]
+  require {}, "e"
+  from image -> relu => map
+}}
+net B = A(k = 8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "old", "new"),
+    [
+        ("H % k == 0", "H % 4 == 0", "H % 8 == 0"),
+        ("H * 1 % k == 0", "H * 1 % 4 == 0", "H * 1 % 8 == 0"),
+        (
+            "not (H - (W - k) < 3 or W == k) and H > 2",
+            *(f"not (H - (W - {k}) < 3 or W == {k}) and H > 2" for k in (4, 8)),
+        ),
+        ("(H + k - 2) // (2 * 3) * 2 > 9", *(f"(H + {k} - 2) // 6 * 2 > 9" for k in (4, 8))),
+    ],
+)
+def test_promises_are_compared_with_their_numbers(netc: Command, tmp_path: Path, test: str, old: str, new: str) -> None:
+    path = spec(tmp_path, "a", PROMISE.format(test))
+    found = netc.json("diff", f"{path}:A", f"{path}:B")
+    assert found["ports"] == [f"require {old} is gone", f"require {new} is new"]
+    assert found["shapes"] == {}
+    assert found["equal"] is False
+
+
+def test_a_promise_is_equal_however_its_numbers_are_written(netc: Command, tmp_path: Path) -> None:
+    a, b = spec(tmp_path, "a", PROMISE.format("H % k == 0")), spec(tmp_path, "b", PROMISE.format("H % 4 == 0"))
+    assert netc("diff", f"{a}:A", f"{b}:A") == 0
+
+
 def test_shared_weights_and_other_operands_are_told(netc: Command, tmp_path: Path) -> None:
     two = "concat {{ | t: conv(4, k=3, pad=1) | {} }}"
     found = difference(netc, tmp_path, two.format("u: conv(4, k=3, pad=1)"), two.format("from image -> u: @t"))

@@ -15,7 +15,7 @@ from netc.cli.terminal import out
 from netc.graph import Graph, Node
 from netc.reference import spelled
 from netc.render import as_json
-from netc.tensor import TensorType
+from netc.tensor import Expr, TensorType
 
 
 class Change(NamedTuple):
@@ -93,8 +93,8 @@ def compare(a: Graph, b: Graph) -> Difference:
             rewired.append(Change(name, f"weights of {old.weights} -> {new.weights}"))
         if tuple(places.get(each, each) for each in old.inputs) != new.inputs:
             rewired.append(Change(name, f"reads {', '.join(old.inputs)} -> {', '.join(new.inputs)}"))
-        if old.type != new.type:
-            shapes.append(Change(name, _shapes(old.type, new.type)))
+        if shape := _shapes(old.type, new.type):
+            shapes.append(Change(name, shape))
     return Difference(
         _ports(a, b),
         [Change(n.name, written(n)) for n in come if n.name not in places.values()],
@@ -122,6 +122,8 @@ def _arguments(old: Node, new: Node) -> str:
 
 
 def _shapes(old: TensorType, new: TensorType) -> str:
+    if (str(old), old.dtype) == (str(new), new.dtype):
+        return ""  # sizes of which other things are promised, which is told of the promises
     if old.batch != new.batch or old.dtype != new.dtype:
         return f"{old} -> {new}"
     return f"{old.shape} -> {new.shape}"
@@ -167,17 +169,39 @@ def _ports(a: Graph, b: Graph) -> list[str]:
         for name in old:
             if name in new:
                 found += [f"{kind} {name}: {words}" for words in _fields(old[name], new[name])]
-    before, after = ({r.text for r in graph.requires} for graph in (a, b))
+    before, after = ({_formula(r.expr) for r in graph.requires} for graph in (a, b))
     found += [f"require {text} is gone" for text in sorted(before - after)]
     found += [f"require {text} is new" for text in sorted(after - before)]
     return found
+
+
+def _formula(expr: Expr) -> str:
+    """A promise with the numbers that the text's names stand for."""
+    if not isinstance(expr, list):
+        return str(expr)
+    op, *parts = expr
+    if op == "not":
+        return f"not {_bracketed(parts[0], _BINDING['not'])}"
+    binding = _BINDING[str(op)]
+    chained = op in ("+", "-", "*", "//", "%", "and", "or")
+    return f"{_bracketed(parts[0], binding - chained)} {op} {_bracketed(parts[1], binding)}"
+
+
+def _bracketed(expr: Expr, binding: int) -> str:
+    """In parentheses where its operator does not bind tighter."""
+    text = _formula(expr)
+    return f"({text})" if isinstance(expr, list) and _BINDING[str(expr[0])] <= binding else text
+
+
+_LEVELS = (("or",), ("and",), ("not",), ("==", "!=", "<", "<=", ">", ">="), ("+", "-"), ("*", "//", "%"))
+_BINDING = {op: level for level, ops in enumerate(_LEVELS) for op in ops}
 
 
 def _fields(old: Any, new: Any) -> list[str]:
     words: list[str] = []
     for name in old._fields:
         before, after = getattr(old, name), getattr(new, name)
-        if name in ("name", "where") or before == after:
+        if name in ("name", "where") or before == after or (name == "type" and not _shapes(before, after)):
             continue
         if name == "recipe" and before is not None and after is not None:
             words += _fields(before, after)
