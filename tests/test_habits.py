@@ -333,3 +333,8 @@ def test_a_section_beside_a_net_that_did_not_parse_names_what_it_likes() -> None
 def test_a_picture_in_another_order_is_told_this_one(image: str, help_: str) -> None:
     text = f"net A {{ input x: {image} {{ scale = 1/255 }} output y: f32[N, 3, 8, 8] from x -> relu => y }}"
     assert help_ in [d.help for d in check(text)]
+
+
+@pytest.mark.parametrize("text", ["\n" * 200_000 + "x", f'let a = "{"1" * 200_000}" %% 3'], ids=["lines", "digits"])
+def test_a_long_way_to_a_mistake_is_looked_at_once(text: str) -> None:
+    assert [d.code for d in check(text)][:1] == ["N101"]

@@ -64,8 +64,8 @@ class Stop(NamedTuple):
 
     @property
     def before(self) -> str:
-        """The line up to here, without spaces at its end."""
-        return self.text[self.line_start : self.offset].rstrip()
+        """The last characters of the line up to here, without spaces at their end."""
+        return self.text[max(self.line_start, self.offset - 200) : self.offset].rstrip()
 
     @property
     def above(self) -> str:
@@ -109,7 +109,7 @@ def expected(terminals: Iterable[str]) -> str:
 
 # --- a whole text in another language
 
-_NETC = re.compile(r"^\s*(net|block)\s+[A-Za-z_]\w*\s*[({=]", re.MULTILINE)
+_NETC = re.compile(r"^[ \t]*(net|block)\s+[A-Za-z_]\w*\s*[({=]", re.MULTILINE)
 _LEAD = re.compile(r"(\s+|[#;][^\n]*|//[^\n]*)+")  # comments of any language before the first word
 _DARKNET = (
     "net|network|conv|convolutional|max|maxpool|avg|avgpool|conn|connected|shortcut|route|upsample|yolo|region|"
