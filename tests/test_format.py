@@ -226,3 +226,30 @@ def test_a_chain_of_ten_thousand_lines_takes_no_longer_than_its_length() -> None
     body = "\n".join(f"-> l{i}: relu" for i in range(10_000))
     made = form(f"block b() {{ relu {body} }}")
     assert made.count("\n") == 10_000 + 4
+
+
+@pytest.mark.parametrize(
+    ("pairs", "lines"),
+    [
+        (
+            "epochs = 3   # as in the paper\n, batch = 4    # what fits",
+            ["epochs = 3 # as in the paper", "batch = 4 # what fits"],
+        ),
+        ("epochs = 3 # a\n, # b\nbatch = 4", ["epochs = 3 # a", "# b", "batch = 4"]),
+        ("epochs = 3,\n\n# b\nbatch = 4,", ["epochs = 3", "", "# b", "batch = 4"]),
+        ("epochs = 3\n,\nbatch = 4", ["epochs = 3", "batch = 4"]),
+        ("epochs = 3, batch = 4 # c", ["epochs = 3, batch = 4 # c"]),
+    ],
+)
+def test_commas_between_pairs_take_no_comment_with_them(pairs: str, lines: list[str]) -> None:
+    net = "net A {\n  input x: f32[N, 3]\n  output y: f32[N, 3]\n  from x -> fc(3) => y\n}\n"
+    made = form(f"{net}train {{\n  loss.y = cross_entropy()\n  optimizer = adam()\n  {pairs}\n}}\n")
+    assert form(made) == made
+    body = made.partition("train {\n")[2].removesuffix("}\n").splitlines()[2:]
+    assert [" ".join(line.split()) for line in body] == lines
+
+
+def test_ten_thousand_comments_in_a_row_take_no_longer_than_their_length() -> None:
+    text = form("net A {\n  input x: f32[N, 3]\n  output y: f32[N, 3]\n  # why\n  from x -> relu => y\n}\n")
+    many = text.replace("  # why\n", "  # why\n" * 10_000)
+    assert form(many) == many

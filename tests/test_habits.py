@@ -31,6 +31,11 @@ STAGES = [
     ("-> nn.Conv2d(3, 64, 3, padding='same')", "write conv(64, k=3, pad=half)", ""),
     ('-> layers.Conv2D(64, 3, activation="relu")', "write conv(64, k=3) -> relu", ""),
     ('-> Conv2D(64, 3, strides=2, padding="same")', "write conv(64, k=3, stride=2, pad=same_upper)", ""),
+    ('-> Conv2D(64, 3, padding="same", strides=2)', "write conv(64, k=3, stride=2, pad=same_upper)", ""),
+    ('-> MaxPooling2D(3, strides=1, padding="same")', "write maxpool(k=3, stride=1, pad=half)", ""),
+    ('-> AveragePooling2D(3, strides=1, padding="same")', "avgpool(k=3, stride=1, pad=half, count_pad=false)", ""),
+    ("-> AvgPool2d(3, padding=1, count_include_pad=False)", "avgpool(k=3, pad=1, count_pad=false)", ""),
+    ("-> conv(64, k=3) -> Softmax(axis=-1)", "write softmax", "-> conv(64, k=3) -> softmax"),
     ("-> Convolution(num_output=64, kernel_size=3)", "write conv(64, k=3)", ""),
     ("-> MaxPool2d(3, stride=2, padding=1)", "write maxpool(k=3, stride=2, pad=1)", ""),
     ("-> conv(64, k=3) -> BatchNorm2d(64)", "write bn", "-> conv(64, k=3, bias=false) -> bn"),
@@ -231,6 +236,13 @@ def test_a_spec_with_a_slip_in_its_first_line_is_not_taken_for_another_language(
         ("BatchNorm2d", [(None, "64"), ("momentum", "0.1")]),  # torch's momentum is not netc's decay
         ("Upsample", [("scale_factor", "2")]),
         ("unheard", []),
+        ("Softmax", [("dim", "3")]),
+        ("LogSoftmax", [("dim", "2")]),
+        ("Concatenate", [("axis", "2")]),
+        ("AdaptiveAvgPool2d", [("output_size", "7")]),
+        ("Flatten", [("start_dim", "2")]),
+        ("MaxPooling2D", [(None, "3"), ("padding", '"same"')]),  # its stride is 3
+        ("Conv2DTranspose", [(None, "8"), (None, "3"), ("strides", "2"), ("padding", '"same"')]),
     ],
 )
 def test_a_call_that_is_not_understood_whole_is_not_translated(

@@ -58,6 +58,7 @@ _NAMED = {
     "padding": "pad", "pads": "pad", "pad": "pad", "dilation": "dilation", "dilations": "dilation",
     "dilation_rate": "dilation", "group": "groups", "groups": "groups", "bias": "bias", "use_bias": "bias",
     "bias_term": "bias", "eps": "eps", "epsilon": "eps", "p": "p", "rate": "p", "negative_slope": "slope",
+    "count_include_pad": "count_pad",
 }  # fmt: skip
 _KNOWN = frozenset({"in_channels", "in_features", "num_features", "inplace", "input_shape", "input_dim"})
 _FIELDS = {
@@ -66,7 +67,7 @@ _FIELDS = {
     "fc": ("c", "bias"),
     "bn": ("eps",),
     "maxpool": ("k", "stride", "pad", "dilation"),
-    "avgpool": ("k", "stride", "pad"),
+    "avgpool": ("k", "stride", "pad", "count_pad"),
     "dropout": ("p",),
     "leaky_relu": ("slope",),
 }
@@ -79,7 +80,6 @@ _PLAIN = frozenset(
         *("hardswish", "hardsigmoid", "flatten", "gap", "gmp", "concat", "add"),
     )
 )
-_IGNORED = _KNOWN | {"dim", "axis", "start_dim", "output_size"}
 
 
 def translated(name: str, arguments: Sequence[tuple[str | None, str]]) -> str:
@@ -89,8 +89,7 @@ def translated(name: str, arguments: Sequence[tuple[str | None, str]]) -> str:
     """
     kind = LAYERS.get(name.lower(), name.lower())
     if kind in _PLAIN:
-        plain = all(named in _IGNORED or re.fullmatch(r"1|\(1, *1\)", text) for named, text in arguments)
-        return kind if plain else ""
+        return kind if all(named in _KNOWN or _usual(named, text) for named, text in arguments) else ""
     if kind not in _FIELDS:
         return ""
     keras = name.endswith(("2D", "1D", "3D", "2DTranspose", "Normalization")) or name == "Dense"
@@ -104,18 +103,32 @@ def translated(name: str, arguments: Sequence[tuple[str | None, str]]) -> str:
         if named == "activation" and (said := re.fullmatch(r"[\"'](\w+)[\"']", text)):
             after = f" -> {said[1]}"
             continue
-        value = _value(text, field or "", given)
+        value = _value(text, field or "")
         if field is None or field not in _FIELDS[kind] or value is None or field in given:
             return ""
         given[field] = value
     if any(need not in given for need in _NEEDS.get(kind, ())):
         return ""
+    if given.get("pad") == "same":
+        stride = given.get("stride", given["k"] if kind in ("maxpool", "avgpool") else "1")
+        half = stride == "1" and given["k"].isdigit() and kind != "upconv"
+        if not half and kind != "conv":
+            return ""  # with a stride more lies at the end, for which the others have no word
+        given["pad"] = "half" if half else "same_upper"
+    if keras and kind == "avgpool" and given.get("pad", "0") != "0":
+        given["count_pad"] = "false"
     first = next(iter(_FIELDS[kind]))
     shown = [v if f == first and f in _POSITIONAL else f"{f}={v}" for f in _FIELDS[kind] if (v := given.get(f))]
     return f"{kind}({', '.join(shown)}){after}" if shown else f"{kind}{after}"
 
 
-def _value(text: str, field: str, given: dict[str, str]) -> str | None:
+def _usual(named: str | None, text: str) -> bool:
+    """Whether an argument says what netc's layer does anyway: over the channels, from the first side, to one place."""
+    # torch's second dimension is that of the channels, and Keras's last.
+    return text == "-1" if named == "axis" else re.fullmatch(r"1|\(1, *1\)", text) is not None
+
+
+def _value(text: str, field: str) -> str | None:
     """An argument's text in netc; None where it has none that is certain."""
     text = text.strip()
     if re.fullmatch(r"[\w.]+", text) and text not in _WORDS and text != "None":
@@ -124,7 +137,7 @@ def _value(text: str, field: str, given: dict[str, str]) -> str | None:
         items = [item.strip() for item in text[1:-1].split(",")]
         return items[0] if len(set(items)) == 1 else f"[{', '.join(items)}]"
     if field == "pad" and text[1:-1] == "same":
-        return "half" if given.get("stride", "1") == "1" and given.get("k", "2").isdigit() else "same_upper"
+        return "same"
     if field == "pad" and text[1:-1] == "valid":
         return "0"
     return _WORDS.get(text)

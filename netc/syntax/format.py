@@ -75,6 +75,34 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
+def _codes(tokens: Sequence[_Token]) -> list[int]:
+    """For each token itself, or the next one that is no comment; how many tokens there are, where none is."""
+    found = [len(tokens)] * (len(tokens) + 1)
+    for i in range(len(tokens) - 1, -1, -1):
+        found[i] = i if tokens[i].kind != "comment" else found[i + 1]
+    return found
+
+
+def _between(tokens: Sequence[_Token], pairs: set[int]) -> list[_Token]:
+    """The tokens without the commas between pairs, which are written anew; what follows has their line ends."""
+    kept: list[_Token] = []
+    stack: list[bool] = []  # of open brackets: whether pairs stand in it
+    codes = _codes(tokens)
+    breaks = 0
+    for i, token in enumerate(tokens):
+        if token.kind == "mark" and token.text in _CLOSES.values():
+            first = codes[i + 1]
+            stack.append(token.text == "{" and first < len(tokens) and tokens[first].start in pairs)
+        elif token.kind == "mark" and token.text in _CLOSES:
+            stack.pop()
+        elif token.text == "," and stack and stack[-1]:
+            breaks = max(breaks, token.breaks)
+            continue
+        kept.append(token._replace(breaks=max(token.breaks, breaks)))
+        breaks = 0
+    return kept
+
+
 class _Facts:
     """What the tree says about single characters of the text."""
 
@@ -186,12 +214,13 @@ class _Layout:
 
     def __init__(self, file: t.File) -> None:
         self.facts = _Facts(file)
-        self.tokens = _tokens(file.source.text)
+        self.tokens = _between(_tokens(file.source.text), self.facts.pairs)
         if not any(token.text == "language" for token in self.tokens[: self._first_code() + 1]):
             version = (_Token("language", "name", -2, 0), _Token(str(LANGUAGE), "number", -1, 0))
             self.tokens = [*version, *self.tokens]
             if len(self.tokens) > 2:
                 self.tokens[2] = self.tokens[2]._replace(breaks=2)
+        self.codes = _codes(self.tokens)
         header = self._first_code()
         self.facts.statements.add(self.tokens[header].start)
         self.facts.tops.add(self.tokens[header].start)
@@ -199,7 +228,6 @@ class _Layout:
         self.closing = _partners(self.tokens)
         self.opening = {close: open_ for open_, close in self.closing.items()}
         self.forks = {i for i in self.closing if self._code_after(i) == "|"}
-        self.lists = {i for i in self.closing if self.tokens[self._next_code(i)].start in self.facts.pairs}
         # A brace is opened up where its author did so, or a comment does.
         self.broken = {
             i
@@ -212,10 +240,8 @@ class _Layout:
         return next((i for i, token in enumerate(self.tokens) if token.kind != "comment"), 0)
 
     def _next_code(self, i: int) -> int:
-        i += 1
-        while i < len(self.tokens) - 1 and self.tokens[i].kind == "comment":
-            i += 1
-        return min(i, len(self.tokens) - 1)
+        last = len(self.tokens) - 1
+        return min(self.codes[i + 1], last) if i < last else last
 
     def _code_after(self, i: int) -> str:
         return self.tokens[self._next_code(i)].text
@@ -241,8 +267,6 @@ class _Layout:
         stack: list[_Open] = []
         statement = number = 0  # the indent of the statement that goes on, and its number
         for i, token in enumerate(self.tokens):
-            if self._dropped(i, stack):
-                continue
             starts = token.start in self.facts.statements or self._bar(i, stack)
             number += starts
             if not lines or self._breaks(i, stack):
@@ -265,10 +289,6 @@ class _Layout:
         for line in lines:
             self._stops(line)
         return lines
-
-    def _dropped(self, i: int, stack: Sequence[_Open]) -> bool:
-        # The commas between pairs are written anew.
-        return self.tokens[i].text == "," and bool(stack) and stack[-1].token in self.lists and self._in_braces(stack)
 
     def _in_braces(self, stack: Sequence[_Open]) -> bool:
         return bool(stack) and self.tokens[stack[-1].token].text == "{"
@@ -375,7 +395,7 @@ class _Layout:
         words = iter(line.words)
         for i in range(first, last + 1):
             token = self.tokens[i]
-            if token.kind == "comment" or (token.text == "," and self._between_pairs(i)):
+            if token.kind == "comment":
                 continue
             word = next(words)
             columns[i] = column + len(word) - len(word.lstrip(" ,"))
@@ -397,9 +417,6 @@ class _Layout:
             self.broken.update(braces)
         elif commas:
             self._fill(commas, columns, column, line.indent + INDENT, must_fit=False)
-
-    def _between_pairs(self, i: int) -> bool:
-        return self.tokens[self._next_code(i)].start in self.facts.pairs
 
     def _fill(self, places: list[int], columns: dict[int, int], end: int, indent: int, *, must_fit: bool) -> bool:
         """Break before as few of the places as will do. False where a part between two of them is too long."""
