@@ -266,13 +266,15 @@ def _call(expr: t.Call, ctx: Context) -> Value:
     if ctx.section or (ctx.words is not None and name in ctx.words):
         return CallValue(name, args, 1.0, span)
     held = ctx.env.get(name)
+    block = held.block if isinstance(held, BlockValue) else ctx.unit.blocks.get(name)
     if isinstance(held, LayerValue):
+        _placed(expr, _positional(held.kind), ctx)
         return LayerValue(held.kind, merged(held.args, args), span)
-    if isinstance(held, BlockValue):
-        return BlockValue(held.block, merged(held.args, args), span)
-    if name in ctx.unit.blocks:
-        return BlockValue(ctx.unit.blocks[name], args, span)
+    if block is not None:
+        _placed(expr, tuple(param.name.text for param in block.tree.params), ctx, every=True)
+        return BlockValue(block, merged(held.args, args) if isinstance(held, BlockValue) else args, span)
     if find(name) is not None:
+        _placed(expr, _positional(name), ctx)
         return LayerValue(name, args, span)
     if ctx.unsure or ctx.unit.unsure:
         raise Poisoned
@@ -293,6 +295,34 @@ def arguments(call: t.Call, ctx: Context) -> tuple[tuple[str | None, Value], ...
             inner = ctx._replace(words=words)
         args.append((name, evaluate(arg.value, inner)))
     return tuple(args)
+
+
+def _positional(kind: str) -> tuple[str, ...]:
+    cls = find(kind)
+    return (cls.positional,) if cls is not None and cls.positional is not None else ()
+
+
+def _placed(call: t.Call, order: tuple[str, ...], ctx: Context, *, every: bool = False) -> None:
+    """See that each argument of a call that is kept as a value has a place of its own. `order` are the names of those
+    without one; where it is `every` name, there are no others. Raises Poisoned after a finding.
+    """
+    given: set[str] = set()
+    unnamed = 0
+    for arg in call.args:
+        code, said, help_ = "", "", ""
+        name = arg.name.text if arg.name is not None else order[unnamed] if unnamed < len(order) else ""
+        unnamed += arg.name is None
+        if not name:
+            takes = f"{len(order) or 'no'} argument{'' if len(order) == 1 else 's'}{'' if every else ' without a name'}"
+            code, said = "N123", f"`{call.name.text}` takes {takes}; this is one too many"
+        elif every and name not in order:
+            code, said, help_ = "N120", f"`{call.name.text}` takes no `{name}`", nearest(name, order)
+        elif name in given:
+            code, said, help_ = "N124", f"`{name}` is given twice", "take one of them out"
+        if code:
+            ctx.found.add(Diagnostic(code, said, ctx.unit.span(arg.name or arg.value), help=help_))
+            raise Poisoned
+        given.add(name)
 
 
 def merged(

@@ -123,6 +123,7 @@ def _variant(
         return None
     order = [p.name.text for p in _params(base)]
     positional = 0
+    given: set[str] = set()
     for arg in call.args:
         if arg.name is None:
             if positional >= len(order):
@@ -151,6 +152,11 @@ def _variant(
                 )
             )
             return None
+        if name in given:
+            where = unit.span(arg.name or arg)
+            found.add(Diagnostic("N124", f"`{name}` is given twice", where, help="take one of them out"))
+            return None
+        given.add(name)
         if name not in args:  # the outer variant's word counts
             args[name], places[name] = value, unit.span(arg)
     return base
@@ -551,13 +557,14 @@ class _Net:
         trained, exported, expected = sections.Read(), sections.Read(), sections.Read()
         places: dict[str, Span] = {}
         for definition in reversed(self.lineage.line):
+            here: dict[str, dict[str, Span]] = {"train": {}, "export": {}, "expect": {}}  # a variant sets keys again
             for section in self._own(definition):
                 into = {"train": trained, "export": exported, "expect": expected}[section.kind]
                 if section.kind == "expect" and definition is not self.lineage.line[0]:
                     continue
                 places[section.kind] = definition.unit.span(t.At(section.start, section.start + len(section.kind)))
                 env = self.env if definition.tree is self.tree else definition.env
-                sections.read(section.pairs, definition.unit, env, self.found, into)
+                sections.read(section.pairs, definition.unit, env, self.found, into, here[section.kind])
         train = sections.train(trained, labels, self.found, places["train"]) if "train" in places else None
         export = sections.export(exported, labels, self.found, places.get("export", self.where))
         expect = sections.expect(expected, labels, self.found, places.get("expect", self.where))
@@ -599,13 +606,16 @@ class _Net:
                 graph.params(train=True) if expect.params_train is not None else None,
             ),
         }
-        if expect.macs is not None:
+        if expect.macs is not None or expect.at:
             firsts = dict.fromkeys(graph.alike[n.name] for n in graph.nodes if n.name in graph.deployed)
             deployed = [graph.node[name] for name in firsts]
             types = list(dict.fromkeys(t for n in deployed for t in (n.type, *graph.operands(n))))
             symbols = {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
             missing = sorted(symbols.keys() - expect.at.keys())
-            if missing:
+            if missing and expect.macs is None:
+                symbols = {name: symbol for name, symbol in symbols.items() if name in expect.at}
+                types = []
+            elif missing:
                 self._wrong(
                     "N306",
                     f"`macs` depends on {' and '.join(missing)}",
@@ -615,7 +625,8 @@ class _Net:
                 return
             if not self._taken(symbols, types, expect.at, got):
                 return
-            counts["macs"] = (expect.macs, graph.macs(expect.at))
+            if expect.macs is not None:
+                counts["macs"] = (expect.macs, graph.macs(expect.at))
         for key, (wanted, measured) in counts.items():
             if wanted != measured and wanted is not None and measured is not None:
                 self._wrong(
@@ -643,9 +654,8 @@ class _Net:
         for type_ in types:
             if any(_at(side, sizes) < 1 for side in type_.sides):
                 where = " and ".join(f"{name} = {sizes[name]}" for name in symbols)
-                self._wrong(
-                    "N306", f"at {where} nothing is left of {type_.shape}", got.keys["macs"], "say a larger size"
-                )
+                key = next(each for each in ("macs", *got.keys) if each in got.keys)
+                self._wrong("N306", f"at {where} nothing is left of {type_.shape}", got.keys[key], "say a larger size")
                 return False
         return True
 

@@ -40,10 +40,17 @@ class Labels:
     symbols: tuple[str, ...]
 
 
-def read(pairs: tuple[t.Pair, ...], unit: Unit, env: Env, found: Diagnostics, into: Read | None = None) -> Read:
-    """Evaluate a section's pairs; a key twice is an error."""
+def read(
+    pairs: tuple[t.Pair, ...],
+    unit: Unit,
+    env: Env,
+    found: Diagnostics,
+    into: Read | None = None,
+    here: dict[str, Span] | None = None,
+) -> Read:
+    """Evaluate a section's pairs; a key twice is an error. `here` are those that other sections of its net have set."""
     got = into or Read()
-    here: dict[str, Span] = {}
+    here = {} if here is None else here
     for pair in pairs:
         key = ".".join(pair.key.parts)
         where = unit.span(pair.key)
@@ -295,6 +302,10 @@ def expect(got: Read, labels: Labels, found: Diagnostics, where: Span) -> Expect
                     nearest(name, labels.symbols) or f"the symbols are {', '.join(labels.symbols)}",
                 )
             at[name] = plain(value)
+        elif key in ("at", "params_train"):
+            name = labels.symbols[0] if labels.symbols else "H"
+            better = f"at.{name} = 224" if key == "at" else "params.train"
+            reader.wrong("N170", f"`expect` has no `{key}`", got.keys[key], f"write {better}")
         else:
             values["params_train" if key == "params.train" else key] = (
                 value if not isinstance(value, Word | Items) else plain(value)

@@ -85,6 +85,26 @@ def test_a_blocks_arguments_are_checked_the_same_way(call: str, code: str, says:
     refused(net(f"from image -> {call} => y", head="block b(c, k = 1) { conv(c, k=k) }"), code, says=says)
 
 
+@pytest.mark.parametrize(
+    ("value", "code", "says"),
+    [
+        ("leaky_relu(0.1, §0.9)", "N123", "takes 1 argument without a name; this is one too many"),
+        ("leaky_relu(slope=0.1, §slope=0.9)", "N124", "given twice"),
+        ("leaky_relu(0.1, §slope=0.9)", "N124", "given twice"),
+        ("relu(§5)", "N123", "takes no arguments without a name"),
+        ("inner(§zz = 9)", "N120", "takes no `zz`"),
+        ("inner(3, §4, 5)", "N123", "takes 1 argument; this is one too many"),
+        ("inner(3, §c = 4)", "N124", "given twice"),
+    ],
+)
+def test_arguments_of_a_layer_or_block_that_is_a_value_are_checked_too(value: str, code: str, says: str) -> None:
+    head = "block unit(act) { conv(8, k=1) -> act }\nblock inner(c = 3) { conv(c, k=1) }"
+    refused(net(f"from image -> unit({value}) => y", head=head), code, says=says)
+    admitted(
+        net("from image -> unit(leaky_relu(0.1)) -> unit(inner(8)) => y", head=head).replace("unit(i", "u: unit(i")
+    )
+
+
 def test_a_name_is_a_call_without_arguments() -> None:
     assert names(admitted(net("from image -> conv(8, k=1) -> relu() -> b() => y", head="block b() { tanh }"))) == names(
         admitted(net("from image -> conv(8, k=1) -> relu -> b => y", head="block b() { tanh }"))

@@ -81,7 +81,14 @@ def test_an_expectation_that_does_not_hold_says_both_numbers(pairs: str, says: s
 
 @pytest.mark.parametrize(
     ("pairs", "code"),
-    [("§param = 32", "N170"), ("params = §1.5", "N171"), ("params = §many", "N171"), ("§at.H = 3", "N170")],
+    [
+        ("§param = 32", "N170"),
+        ("params = §1.5", "N171"),
+        ("params = §many", "N171"),
+        ("§at.H = 3", "N170"),
+        ("§at = 5", "N170"),
+        ("§params_train = 32", "N170"),
+    ],
 )
 def test_a_wrong_expectation_is_refused(pairs: str, code: str) -> None:
     refused(expecting(pairs), code)
@@ -95,3 +102,13 @@ def test_with_symbols_at_says_where_macs_is_taken() -> None:
     admitted(expecting("macs = 6_480, at.H = 5, at.W = 6", **SYMBOLIC))
     refused(expecting("§macs = 6_480, at.H = 5", **SYMBOLIC), "N306", says="at.W = 224")
     admitted(expecting("params = 224", **SYMBOLIC))
+
+
+@pytest.mark.parametrize("pairs", ["at.H = §-3, at.W = 7", "at.W = §0", "params = 224, at.H = §0, at.W = 7"])
+def test_a_size_that_no_image_has_is_refused_whatever_is_expected_there(pairs: str) -> None:
+    refused(expecting(pairs, **SYMBOLIC), "N306", says="the least is")
+    halves = {
+        **SYMBOLIC,
+        "chains": 'require H % 2 == 0 and W % 2 == 0, "even" from image -> maxpool(k=2) -> upsample(2) -> conv(8, k=1) => y',
+    }
+    refused(expecting("at.H = §3, at.W = 8", **halves), "N306", says="in steps of 2")

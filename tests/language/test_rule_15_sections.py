@@ -134,3 +134,12 @@ def test_a_section_beside_several_nets_needs_a_name() -> None:
 def test_a_wrong_section_is_reported_though_the_net_is_wrong_too() -> None:
     text = NET.replace("fc(8)", "fc(§0)")
     refused(f"{text}\ntrain A {{ loss.y = cross_entropy(), {OPTIMIZER}, §epoch = 3 }}", "N122", "N170")
+
+
+def test_two_sections_of_one_net_set_no_key_twice() -> None:
+    inside = NET.replace("=> y", "=> y expect { params = 64 }")
+    refused(f"{inside}\nexpect A {{ §params = 12 }}", "N173", says="set twice")
+    refused(f"{train('epochs = 1')}\ntrain A {{ §epochs = 2, batch = 4 }}", "N173", says="set twice")
+    found = admitted(f"{train('epochs = 1')}\ntrain A {{ batch = 4 }}\nnet B = A() {{ train {{ epochs = 2 }} }}").train
+    assert found is not None
+    assert (found.epochs, found.batch) == (1, 4)

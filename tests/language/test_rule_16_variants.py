@@ -112,3 +112,9 @@ def test_a_variant_is_no_variant_of_itself() -> None:
 
 def test_two_nets_bear_two_names() -> None:
     refused(f"{BASE}net §A = A()\n", "N112")
+
+
+def test_a_variants_argument_is_given_once() -> None:
+    refused(f"{BASE}net B = A(width = 5, §width = 6)\n", "N124", says="given twice")
+    refused(f"{BASE}net B = A(7, §width = 8)\n", "N124", says="given twice")
+    assert graphs(f"{BASE}net B = A(width = 16)\nnet C = B(width = 4)\n")["C"].params() == 56
