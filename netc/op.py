@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from netc.tensor import LARGEST, TensorType, at
+from netc.tensor import LARGEST, Side, TensorType, at
 
 Count: TypeAlias = Annotated[int, Field(gt=0, le=LARGEST)]
 """A number of channels, units or groups."""
@@ -157,6 +157,14 @@ class Kept(NamedTuple):
     more: int = 0
 
 
+class Need(NamedTuple):
+    """A size that has to be 1 or more: below, the layer would do what `otherwise` says, and the error is `code`."""
+
+    size: Side
+    code: str
+    otherwise: str
+
+
 class Working(NamedTuple):
     """An arithmetic as a lecture writes it: in symbols, and with a layer's numbers; `2 (3 + 1)` is a product."""
 
@@ -236,6 +244,10 @@ class Layer(BaseModel):
     def infer(self, *xs: TensorType) -> TensorType:
         """The output's type. Raises Reject where the rule refuses."""
         return xs[0]
+
+    def needs(self, *xs: TensorType) -> tuple[Need, ...]:
+        """What `infer` refuses at some numbers of what is a symbol, beside a result without a side."""
+        return ()
 
     def spread(self, x: TensorType) -> "tuple[Layer, ...]":
         """Of a layer that `spreads`: those it stands for, one a value. Raises Reject where the rule refuses."""

@@ -131,6 +131,12 @@ def test_what_the_net_does_not_admit_is_refused_with_the_nearest(
     assert fault.help.removeprefix("the nearest that it admits: ").startswith(nearest)
 
 
+def test_sides_that_a_layer_refuses_are_refused() -> None:
+    net = Net("Enlarged", image=("N", 3, "H"))
+    made = net.graph(y=net("upsample", "image", factor=4))
+    assert "the result is 3x4000000000" in refused("N472", made, H=10**9).message
+
+
 def test_sides_that_leave_a_layer_nothing_are_refused() -> None:
     net = Net("Deep", image=("N", 3, "H", "H"))
     made = net.graph(y=net("maxpool", net("maxpool", "image", k=2), k=2))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from netc.diagnostic import Fault
 from netc.graph import Graph
+from netc.op import Reject
 from netc.passes.verify_graph import verify_graph
 from netc.tensor import LARGEST, Expr
 from netc_runtime.manifest import Expr as RuntimeExpr
@@ -52,7 +53,10 @@ def fixed(graph: Graph, sizes: Mapping[str, int] = MappingProxyType({})) -> Grap
         nodes=tuple(n._replace(type=n.type.at(sizes)) for n in graph.nodes),
         requires=tuple(r._replace(expr=e) for r in graph.requires if (e := _left(r.expr, sizes)) is not None),
     )
-    verify_graph(made, after="sizes are numbers")
+    try:
+        verify_graph(made, after="sizes are numbers")
+    except Reject as reject:
+        raise Fault("N472", f"{graph.name}: {_said(sizes)}: {reject.message}", help=reject.help) from reject
     return made
 
 

@@ -17,7 +17,7 @@ from netc.elaborate.names import nearest
 from netc.elaborate.template import BlockStep, Handle, LayerStep, Template, Value, join
 from netc.elaborate.values import BlockValue, Items, LayerValue, key
 from netc.elaborate.values import Value as Constant
-from netc.op import Layer, Reject
+from netc.op import Layer, Need, Reject
 from netc.ops import find, ours
 from netc.syntax import tree as t
 from netc.tensor import Size, TensorType, low
@@ -128,9 +128,10 @@ def _step(
     weighted: bool,
     owner: Handle | None = None,
 ) -> Value:
-    for side in y.sides:
-        if isinstance(side, Size) and low(side) < 1:
-            frame.shared.facts.setdefault(side, where)
+    needs = op.needs(*[v.type for v in operands if v.type is not None])
+    for need in (*(Need(side, "N203", "be left with nothing") for side in y.sides), *needs):
+        if isinstance(need.size, Size) and low(need.size) < 1:
+            frame.shared.facts.setdefault(need.size, (need, where))
     name = _name(frame, kind, where, path, prefix, weighted=weighted and owner is None)
     step = LayerStep(name, join(prefix, kind), op, operands, y, where, weighted, owner)
     value = Value(y, where, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import lcm
 
@@ -9,6 +10,7 @@ from netc.diagnostic import Diagnostic, Diagnostics, Span
 from netc.elaborate.expr import Context, Poisoned, bind, evaluate
 from netc.elaborate.files import Env, Unit
 from netc.graph import Requirement
+from netc.op import Need
 from netc.syntax import tree as t
 from netc.tensor import LARGEST, Size, Symbol
 
@@ -82,26 +84,28 @@ def _number(expr: t.Expr, ctx: Context) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def smallest(facts: dict[Size, Span], found: Diagnostics) -> list[Requirement]:
+def smallest(facts: Mapping[Size, tuple[Need, Span]], found: Diagnostics) -> list[Requirement]:
     """Sizes that have to be at least 1, as requirements: one least size a symbol where one symbol decides.
 
     A size that no image makes 1 is an error at the layer that made it.
     """
     least: dict[str, tuple[int, str]] = {}
     others: list[Requirement] = []
-    for size, where in facts.items():
+    for size, (need, where) in facts.items():
+        kind = where.text.split("(")[0].strip()
+        why = f"`{kind}` at {where} would {need.otherwise}"
         symbols = size.symbols()
         if len(symbols) != 1 or not size.grows():
-            others.append(Requirement([">=", size.expr(), 1], f"{size} >= 1", f"a side would be empty at {where}"))
+            others.append(Requirement([">=", size.expr(), 1], f"{size} >= 1", why))
             continue
         name, symbol = next(iter(symbols.items()))
         number = _least(size, symbol)
         if number is None:
             most = LARGEST if symbol.high is None else symbol.high
-            message = f"no `{name}` up to {most} leaves anything here: the side is {size}"
-            found.add(Diagnostic("N203", message, where, help="pool or stride less often"))
+            message = f"no `{name}` up to {most} is enough here: `{kind}` would {need.otherwise}, as {size} is below 1"
+            found.add(Diagnostic(need.code, message, where, help="pool or stride less often"))
         elif name not in least or number > least[name][0]:
-            least[name] = (number, f"`{where.text.split('(')[0].strip()}` at {where} would be left with nothing")
+            least[name] = (number, why)
     ours = [Requirement([">=", n, number], f"{n} >= {number}", why) for n, (number, why) in least.items()]
     return ours + others
 

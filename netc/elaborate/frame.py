@@ -14,6 +14,7 @@ from netc.elaborate.layers import Layers
 from netc.elaborate.names import nearest
 from netc.elaborate.template import BlockStep, Handle, Template, Value
 from netc.elaborate.values import Value as Constant
+from netc.op import Need
 from netc.syntax import tree as t
 from netc.tensor import Size
 
@@ -27,7 +28,7 @@ class Shared:
     layers: Layers
     budget: Budget
     templates: dict[object, Template] = field(default_factory=dict[object, Template])
-    facts: dict[Size, Span] = field(default_factory=dict[Size, Span])
+    facts: dict[Size, tuple[Need, Span]] = field(default_factory=dict[Size, tuple[Need, Span]])
     """Sizes that have to be at least 1 for the net to make sense, and where each was first needed."""
     requires: list[tuple[object, str, str]] = field(default_factory=list[tuple[object, str, str]])
     """Tests on symbols that the text requires: (expression, text, why)."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op
+from netc.op import Call, Layer, Need, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op
 from netc.ops._checks import image
 from netc.ops._pool import half_at_most, onnx_pad
 from netc.ops._window import POOL_FOREIGN, Even, Window, window
@@ -64,6 +64,12 @@ class Avgpool(Layer):
             largest = min(n for n in most if n is not None)
             raise Reject("N203", message, at="k", help=f"the largest window is k={largest}")
         return x.with_(sides=sides)
+
+    def needs(self, *xs: TensorType) -> tuple[Need, ...]:
+        if xs[0].rank != 3:
+            return ()
+        each = zip(xs[0].sides, self._window(xs[0]).k, strict=True)
+        return tuple(Need(n - (k - 1), "N203", "be larger than its image") for n, k in each)
 
     def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
         return (self._window(xs[0]).reach(),)

@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
+from netc.op import Call, Count, Kept, Module, Need, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._checks import nearest_divisor
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN, a_channel
 from netc.ops._words import unlike
-from netc.tensor import TensorType, high
+from netc.tensor import Side, TensorType, high
 
 
 @op("gn", positional="groups")
@@ -53,6 +53,16 @@ class Gn(Learned):
             fewer = max((d for d in (x.c // p for p in range(2, x.c + 1) if x.c % p == 0)), default=0)
             raise Reject("N222", message, at="groups", help=f"the most is gn({fewer})" if fewer else "take it out")
         return x
+
+    def needs(self, *xs: TensorType) -> tuple[Need, ...]:
+        x = xs[0]
+        if x.c != self.groups:
+            return ()
+        # No side is empty, so that one of them is 2 or more where their sum is more than their number.
+        total: Side = -x.rank
+        for side in x.sides:
+            total += side
+        return (Need(total, "N222", "make 0 of each number"),)
 
     def params(self, *xs: TensorType) -> dict[str, Param]:
         return {"weight": Param((xs[0].c,)), "bias": Param((xs[0].c,))}

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from netc.op import Call, Kept, Layer, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op, size_bytes
+from netc.op import Call, Kept, Layer, Need, OnnxGraph, Operand, Reaches, Reject, Sides, Working, op, size_bytes
 from netc.ops._checks import image
 from netc.ops._pool import half_at_most, onnx_pad
 from netc.ops._window import POOL_FOREIGN, Even, Window, window
@@ -63,6 +63,11 @@ class Maxpool(Layer):
                 message = f"with dilation {d} and pad {p} a window can step over a side of {n} and see padding only"
                 raise Reject("N206", message, at="dilation", help=f"the largest dilation is dilation={most}")
         return x.with_(sides=sides)
+
+    def needs(self, *xs: TensorType) -> tuple[Need, ...]:
+        w = self._window(xs[0])
+        each = zip(xs[0].sides, w.pads, w.dilation, strict=True)
+        return tuple(Need(n - (d - 1), "N206", "see padding only") for n, (p, _), d in each if p)
 
     def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
         return (self._window(xs[0]).reach(),)

@@ -181,6 +181,28 @@ def test_a_least_size_respects_the_promised_divisor() -> None:
     assert {r.text for r in graph.requires} == {"H % 5 == 0", "H >= 10", "W >= 8"}
 
 
+@pytest.mark.parametrize(
+    ("chain", "image", "least", "would"),
+    [
+        ("maxpool(k=2, stride=1, pad=1, dilation=3)", "f32[N, 8, T]", "T >= 3", "see padding only"),
+        ("avgpool(k=4, stride=1, pad=2)", "f32[N, 8, 9, T, 9]", "T >= 4", "be larger than its image"),
+        ("gn(8)", "f32[N, 8, T]", "T >= 2", "make 0 of each number"),
+        ("gn(8)", "f32[N, 8, S, T]", "S+T-2 >= 1", "make 0 of each number"),
+    ],
+)
+def test_what_a_layer_needs_beside_a_side_travels_too(chain: str, image: str, least: str, would: str) -> None:
+    y = image.translate(str.maketrans("9ST", "9AB")).replace("9", "_")
+    graph = admitted(net(f"from image -> {chain} => y", y, image=image))
+    (need,) = (r for r in graph.requires if r.text == least)
+    assert would in need.why
+
+
+def test_a_need_that_no_size_meets_is_refused_at_the_layer() -> None:
+    # T is 8, and a window of elements 9 apart can lie on both sides of it.
+    text = 'require T % 8 == 0 and T <= 9, "eight" from image -> §maxpool(k=2, stride=1, pad=1, dilation=9) => y'
+    refused(net(text, "f32[N, 8, A]", image="f32[N, 8, T]"), "N206", says="no `T` up to 9 is enough")
+
+
 def test_a_promise_that_cannot_be_kept_is_refused() -> None:
     refused(sym('§require H > 9 and H < 5, "no" from image -> conv(8, k=1) => y'), "N135", says="no size `H`")
 
