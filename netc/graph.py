@@ -195,15 +195,17 @@ class Graph:
     def macs(self, sizes: Mapping[str, int] | None = None) -> int:
         """Multiply-accumulates of the deployed net for one example.
 
-        Raises KeyError with the name of a symbol that `sizes` lacks.
+        Raises KeyError with the name of a symbol that they depend on and `sizes` lacks.
         """
         total = 0
         for name, count in self._counted(n.name for n in self.nodes if n.name in self.deployed):
             node = self.node[name]
             y, *xs = (x.at(sizes or {}) for x in (node.type, *self.operands(node)))
-            for side in (s for x in (y, *xs) for s in x.sides if not isinstance(s, int)):
+            cost = node.op.cost(y, *xs)
+            if cost is None:
+                side = next(s for x in (y, *xs) for s in x.sides if not isinstance(s, int))
                 raise KeyError(next(iter(side.symbols())))
-            total += count * node.op.macs(y, *xs)
+            total += count * cost
         return total
 
     def _counted(self, names: Iterable[str]) -> Iterable[tuple[str, int]]:

@@ -265,6 +265,10 @@ class Layer(BaseModel):
         """Multiply-accumulates for one example; every side of `y` and `xs` is a number."""
         return 0
 
+    def cost(self, y: TensorType, *xs: TensorType) -> int | None:
+        """`macs`, None where they depend on a side that is a symbol: a layer without any has none at every size."""
+        return self.macs(y, *xs) if type(self).macs is Layer.macs or all(x.static for x in (y, *xs)) else None
+
     def reach(self, y: TensorType, *xs: TensorType) -> tuple[Reaches, ...]:
         """What of each operand's sides an element of the result reads: by default the one in its own place.
 

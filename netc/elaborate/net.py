@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -610,12 +611,11 @@ class _Net:
             firsts = dict.fromkeys(graph.alike[n.name] for n in graph.nodes if n.name in graph.deployed)
             deployed = [graph.node[name] for name in firsts]
             types = list(dict.fromkeys(t for n in deployed for t in (n.type, *graph.operands(n))))
-            symbols = {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
-            missing = sorted(symbols.keys() - expect.at.keys())
-            if missing and expect.macs is None:
-                symbols = {name: symbol for name, symbol in symbols.items() if name in expect.at}
-                types = []
-            elif missing:
+            depend = [n for n in deployed if n.op.cost(n.type, *graph.operands(n)) is None]
+            missing = sorted(
+                _symbols(t for n in depend for t in (n.type, *graph.operands(n))).keys() - expect.at.keys()
+            )
+            if missing and expect.macs is not None:
                 self._wrong(
                     "N306",
                     f"`macs` depends on {' and '.join(missing)}",
@@ -623,7 +623,9 @@ class _Net:
                     "say where: " + ", ".join(f"at.{m} = 224" for m in missing),
                 )
                 return
-            if not self._taken(symbols, types, expect.at, got):
+            known = [each for each in types if _symbols([each]).keys() <= expect.at.keys()]
+            given = {name: symbol for name, symbol in _symbols(types).items() if name in expect.at}
+            if not self._taken(given, known, expect.at, got):
                 return
             if expect.macs is not None:
                 counts["macs"] = (expect.macs, graph.macs(expect.at))
@@ -658,6 +660,10 @@ class _Net:
                 self._wrong("N306", f"at {where} nothing is left of {type_.shape}", got.keys[key], "say a larger size")
                 return False
         return True
+
+
+def _symbols(types: Iterable[TensorType]) -> dict[str, Symbol]:
+    return {k: s for t in types for d in t.sides if isinstance(d, Size) for k, s in d.symbols().items()}
 
 
 def _at(side: int | Size, sizes: dict[str, int]) -> int:

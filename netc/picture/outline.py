@@ -51,7 +51,7 @@ class Edge(NamedTuple):
 
 @dataclass(slots=True)
 class Outline:
-    """A net's items, blocks before what they hold, and its edges. `symbols` are those that MACs depend on."""
+    """A net's items, blocks before what they hold, and its edges. `symbols`, the sides', may decide MACs."""
 
     net: str
     items: list[Item]
@@ -202,7 +202,9 @@ class _Writer:
             item.shape, item.training = words.shape(output.type), output.train_only
             self.items.append(item)
         self.total()
-        return Outline(graph.name, self.items, edges, graph.symbols(), graph.params(train=True), self.macs())
+        sides = [side for i in graph.inputs for side in i.type.sides if not isinstance(side, int)]
+        symbols = tuple(dict.fromkeys(name for side in sides for name in side.symbols()))
+        return Outline(graph.name, self.items, edges, symbols, graph.params(train=True), self.macs())
 
     def macs(self) -> int | None:
         try:
@@ -261,7 +263,7 @@ class _Writer:
             words.shape(node.type),
             training=node.name not in self.graph.deployed,
             params=0 if known else sum(p.size for p in params.values() if p.learned),
-            macs=node.op.macs(node.type, *xs) if all(x.static for x in (node.type, *xs)) else None,
+            macs=node.op.cost(node.type, *xs),
             weights=tuple((name, p.shape, p.learned) for name, p in params.items()),
             shared=node.weights if node.shared and params else "",
             layers=1,

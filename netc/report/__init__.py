@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netc.graph import Graph, Node
-from netc.op import Layer, size_bytes
+from netc.op import size_bytes
 from netc.report.field import Field, fields
 from netc.report.memory import inference_peak, shows, training_memory
 from netc.tensor import Expr, Side, Symbol, TensorType
@@ -71,10 +71,8 @@ def report(graph: Graph, sizes: Mapping[str, int] | None = None, *, batch: int =
         params = 0 if node.weights in seen else sum(p.size for p in node.op.params(*xs).values() if p.learned)
         seen.add(node.weights)
         view = shows(node, types, training=False)
-        numbers = all(x.static for x in (y, *xs)) or type(node.op).macs is Layer.macs
-        macs = node.op.macs(y, *xs) if numbers else None
         size = (0 if view else size_bytes(y)) if y.static else None
-        rows.append(Row(node, y, params, macs, size, view, seen_by[node.name]))
+        rows.append(Row(node, y, params, node.op.cost(y, *xs), size, view, seen_by[node.name]))
     static = all(types[name].static for name in types)
     outputs = [o.value for o in graph.outputs if train or not o.train_only]
     read = {name for node in nodes for name in node.inputs} | set(outputs)

@@ -109,6 +109,16 @@ def test_a_size_that_no_image_has_is_refused_whatever_is_expected_there(pairs: s
     refused(expecting(pairs, **SYMBOLIC), "N306", says="the least is")
     halves = {
         **SYMBOLIC,
-        "chains": 'require H % 2 == 0 and W % 2 == 0, "even" from image -> maxpool(k=2) -> upsample(2) -> conv(8, k=1) => y',
+        "chains": 'require H % 2 == 0 and W % 2 == 0, "even" '
+        "from image -> maxpool(k=2) -> upsample(2) -> conv(8, k=1) => y",
     }
     refused(expecting("at.H = §3, at.W = 8", **halves), "N306", says="in steps of 2")
+
+
+def test_macs_depend_on_the_sides_that_a_layer_multiplies_at() -> None:
+    # After `gap`: 8 3 products, whatever H and W. Before it: 8 3 a place of the half of H and W.
+    admitted(expecting("macs = 24", **(SYMBOLIC | {"chains": FC, "y": F8})))
+    chains = {"chains": "from image -> relu -> maxpool(k=2) -> conv(8, k=1) -> gap -> flatten => y", "y": F8}
+    refused(expecting("§macs = 24", **(SYMBOLIC | chains)), "N306", says="`macs` depends on H and W")
+    admitted(expecting("macs = 144, at.H = 5, at.W = 6", **(SYMBOLIC | chains)))
+    refused(expecting("§macs = 24, at.H = 1, at.W = 6", **(SYMBOLIC | chains)), "N306", says="nothing is left of")

@@ -53,6 +53,16 @@ def data(drawn: str) -> Any:
     return json.loads(text)
 
 
+def test_macs_depend_on_sides_alone_and_only_where_a_layer_multiplies() -> None:
+    spec = "net M {{ input image: f32[N, 3, H, W] output y: f32[N, 2] from image -> relu -> {} -> fc(2) => y }}"
+    # After `gap` 8 3 and 2 8 products, whatever H and W.
+    pooled = outline(of(spec.format("gap -> conv(8, k=1) -> flatten")))
+    assert (pooled.macs, [item.macs for item in pooled.items if item.kind == "layer"]) == (40, [0, 0, 24, 0, 16])
+    told = data(page(of(spec.format("conv(8, k=1) -> gap -> flatten"))))
+    assert (told["total"]["macs"], told["symbols"]) == (None, ["H", "W"])
+    assert [item["macs"] for item in told["items"] if item["kind"] == "layer"] == [0, None, 0, 0, 16]
+
+
 @pytest.fixture(scope="module")
 def resnet152() -> Graph:
     return zoo("resnet.cnn:ResNet152")
