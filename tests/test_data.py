@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import netc
+from netc import api
 from netc.diagnostic import Fault, Source, Span
 from netc.graph import Graph, Input, Output, Recipe, Requirement
 from netc.sections import BceWithLogits, CrossEntropy, Metric, Sgd, Train, WeightSource
@@ -418,6 +419,17 @@ def test_a_size_that_a_require_refuses_is_refused(tmp_path: Path) -> None:
     fault(f"folder:{tmp_path}", graph((H, W), requires=(even,)), "N506", "5x4", "H % 2 == 0: one pooling")
     four = Requirement(["==", ["%", "W", 4], 0], "W % 4 == 0", "two poolings")
     assert len(load(f"folder:{tmp_path}", graph((H, W), requires=(four,))).train) == 3
+
+
+def test_a_size_that_leaves_a_group_norm_single_numbers_is_refused() -> None:
+    # (6 - 3) // 4 + 1 = 1: eight groups of eight channels at one place, which torch refuses in a batch of one.
+    spec = """net Normed {
+      input image: f32[N, 1, H, W] { resize = 6, crop = 6, color = gray }
+      output y: f32[N, 10]
+      from image -> conv(8, k=3, stride=4) -> gn(8) -> gap -> flatten -> fc(10) => y
+    }"""
+    net = api.check_text(Source("normed.cnn", spec)).graphs["Normed"]
+    fault("sample", net, "N506", "its images are 6x6", "`gn` at normed.cnn:4:47 would make 0 of each number")
 
 
 def test_broken_images_up_to_the_limit_are_left_out_and_named(tmp_path: Path) -> None:
