@@ -342,11 +342,13 @@ class TensorType(NamedTuple):
     @property
     def shape(self) -> str:
         """One example's shape as messages say it: `512x28x28`."""
-        return "x".join(str(d) if isinstance(d, int) or _plain(str(d)) else f"({d})" for d in self.dims[1:])
+        return "x".join(map(factor, self.dims[1:]))
 
     def __str__(self) -> str:
         return f"[{', '.join(str(d) for d in self.dims)}]"
 
 
-def _plain(text: str) -> bool:
-    return not any(character in text for character in "+-*/ ")
+def factor(side: Side) -> str:
+    """A size as it stands among others that are multiplied: `512`, `H`, `(H-2)`."""
+    text = str(side)
+    return f"({text})" if any(character in text for character in "+-*/ ") else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from netc.op import Layer
-from netc.tensor import TensorType
+from netc.tensor import TensorType, factor
 
 FAMILIES = {
     "conv": ("conv", "depthwise", "local", "upconv"),
@@ -88,8 +88,8 @@ def _literal(value: object) -> str:
 
 
 def shape(x: TensorType) -> str:
-    """One example's shape: `64×56×56`."""
-    return "×".join(str(d) for d in x.dims[1:])
+    """One example's shape: `64×56×56`, `64×(H-2)×W`."""
+    return "×".join(map(factor, x.dims[1:]))
 
 
 def printable(text: str) -> str:

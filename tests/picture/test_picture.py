@@ -63,6 +63,11 @@ def test_macs_depend_on_sides_alone_and_only_where_a_layer_multiplies() -> None:
     assert [item["macs"] for item in told["items"] if item["kind"] == "layer"] == [0, None, 0, 0, 16]
 
 
+def test_a_formula_in_a_shape_stands_in_brackets() -> None:
+    spec = "net M { input image: f32[N, 3, H, W] output y: f32[N, 8, A, W] from image -> conv(8, k=[3, 1]) => y }"
+    assert [edge.shape for edge in outline(of(spec)).edges] == ["3×H×W", "8×(H-2)×W"]
+
+
 @pytest.fixture(scope="module")
 def resnet152() -> Graph:
     return zoo("resnet.cnn:ResNet152")
