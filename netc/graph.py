@@ -105,6 +105,17 @@ class Requirement(NamedTuple):
     text: str
     why: str
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The symbols that it is about."""
+        return frozenset(_named(self.expr))
+
+
+def _named(expr: Expr) -> set[str]:
+    if isinstance(expr, list):
+        return {name for each in expr[1:] for name in _named(each)}
+    return {expr} if isinstance(expr, str) else set()
+
 
 @dataclass(frozen=True)
 class Graph:

@@ -421,6 +421,12 @@ def test_a_size_that_a_require_refuses_is_refused(tmp_path: Path) -> None:
     assert len(load(f"folder:{tmp_path}", graph((H, W), requires=(four,))).train) == 3
 
 
+def test_a_require_on_the_batch_says_nothing_of_pictures(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 2, "b": 2, "c": 2}, size=(4, 5))
+    few = Requirement(["<=", "N", 2], "N <= 2", "memory")  # and the section's batch is 64
+    assert len(load(f"folder:{tmp_path}", graph((H, W), requires=(few,))).train) == 3
+
+
 def test_a_size_that_leaves_a_group_norm_single_numbers_is_refused() -> None:
     # (6 - 3) // 4 + 1 = 1: eight groups of eight channels at one place, which torch refuses in a batch of one.
     spec = """net Normed {

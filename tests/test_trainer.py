@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from netc.diagnostic import Fault, Source, Span
-from netc.graph import Graph, Input, Node, Output, Recipe, Region
+from netc.graph import Graph, Input, Node, Output, Recipe, Region, Requirement
 from netc.ops import find
 from netc.sections import (
     Adam,
@@ -466,6 +467,15 @@ def test_memory_that_does_not_suffice_is_answered_with_a_smaller_batch(monkeypat
     with pytest.raises(Fault, match="batches of 4") as caught:
         train(net, separable(net), device="cpu")
     assert (caught.value.code, caught.value.exit_code, caught.value.help) == ("N517", 3, "try `--batch 2`")
+
+
+def test_a_batch_that_a_require_refuses_is_refused() -> None:
+    few = Requirement(["and", ["<=", "N", 4], ["<=", "N", 2]], "N <= 4 and N <= 2", "memory")
+    net = replace(graph(*LINEAR, batch=2), requires=(few,))
+    with pytest.raises(Fault, match=r"a batch of 3, but .* requires N <= 4 and N <= 2: memory") as caught:
+        train(net, separable(net), batch=3)
+    assert caught.value.code == "N512"
+    assert train(net, separable(net)).weights
 
 
 NORMED: tuple[Stage, ...] = (FLAT, ("f1", "fc", {"c": 3}), ("bn1", "bn", {}), ("out", "fc", {"c": 2}))

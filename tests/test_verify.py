@@ -147,6 +147,20 @@ def test_sides_that_must_be_equal_are_found() -> None:
     assert [c.sizes["H"] == c.sizes["W"] for c in reference(graph, randomised(graph))] == [True, True]
 
 
+def test_a_batch_that_a_requirement_names_is_one_that_it_admits(tmp_path: Path) -> None:
+    facts = (Requirement(["==", ["%", "N", 3], 0], "N % 3 == 0", ""),)
+    graph = graph_of(small(side="H"), requires=facts)
+    weights = randomised(graph)
+    assert all(case.sizes["N"] % 3 == 0 for case in reference(graph, weights))
+    images = np.zeros((20, *[8 if not isinstance(d, int) else d for d in graph.inputs[0].type.dims[1:]]), np.float32)
+    assert reference(graph, weights, data=images)[-1].sizes["N"] % 3 == 0
+    path = tmp_path / "a.onnx"
+    found = build(graph, weights, path).parity
+    assert found is not None
+    assert found.passed
+    assert netc_runtime.load(path, device="cpu").check().samples > 0  # the golden example is such a batch
+
+
 def test_requirements_that_nothing_meets_are_said() -> None:
     facts = (Requirement(["<", "H", 0], "H < 0", ""),)
     graph = graph_of(small(side="H"), requires=facts)

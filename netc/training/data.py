@@ -253,11 +253,10 @@ class _Sizes:
                 help=f"write `resize = {size}, crop = {size}` in the contract of `{self.input.name}`",
             )
         self.sides = wanted
-        found = (self.graph.train.batch if self.graph.train else 1, *wanted)
-        sides = zip((self.input.type.batch, *declared), found, strict=True)
-        bound = {str(side): number for side, number in sides if not isinstance(side, int)}
+        bound = {str(side): number for side, number in zip(declared, wanted, strict=True) if not isinstance(side, int)}
         for fact in self.graph.requires:
-            if not evaluate(_tuples(fact.expr), bound):
+            # What names the batch is for who chooses one.
+            if fact.symbols <= bound.keys() and not evaluate(_tuples(fact.expr), bound):
                 raise Fault(
                     "N506",
                     f"{who} {got[0]}x{got[1]}, but `{self.graph.name}` requires {fact.text}: {fact.why}",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input, Output
 from netc.sections import Loss, Train
-from netc_runtime.manifest import ImageRecipe
+from netc.tensor import Expr
+from netc_runtime.manifest import Expr as RuntimeExpr
+from netc_runtime.manifest import ImageRecipe, evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,23 @@ def _classes(outputs: list[Output]) -> tuple[int, tuple[str, ...] | None]:
     return first.type.c, named[0].labels if named else None
 
 
+def admits_batch(graph: Graph, shape: tuple[int, int, int], batch: int) -> None:
+    """Check what a graph requires of its batch; an epoch's last one, which may be smaller, is not held to it.
+
+    `shape` is a picture's, (C, H, W). Raises Fault N512 where the net does not take so many examples at once.
+    """
+    entering = graph.inputs[0].type
+    dims = zip((*entering.sides, entering.batch), (*shape[1:], batch), strict=True)
+    bound = {str(side): number for side, number in dims if not isinstance(side, int)}
+    for fact in graph.requires:
+        if str(entering.batch) in fact.symbols and not evaluate(_tuples(fact.expr), bound):
+            raise Fault(
+                "N512",
+                f"a batch of {batch}, but `{graph.name}` requires {fact.text}: {fact.why}",
+                help="train with a `--batch` that meets it, or write one in the `train` section",
+            )
+
+
 def enough_for_batch_norm(graph: Graph, shape: tuple[int, int, int], images: int, batch: int) -> None:
     """Check that each batch norm takes its variance of two values a channel or more, in an epoch's last batch too.
 
@@ -171,6 +190,10 @@ def enough_for_batch_norm(graph: Graph, shape: tuple[int, int, int], images: int
             f"batch norm `{node.name}` needs two values a channel to take a variance of, and gets one: {batches}",
             help=f"train with `--batch {better}`" if better else "add images",
         )
+
+
+def _tuples(expr: Expr) -> RuntimeExpr:
+    return tuple(_tuples(part) for part in expr) if isinstance(expr, list) else expr
 
 
 def _last(images: int, batch: int) -> int:

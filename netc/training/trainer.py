@@ -25,7 +25,7 @@ from netc.graph import Graph
 from netc.sections import Cosine, CrossEntropy, Loss, Train
 from netc.training.data import Data
 from netc.training.feed import Feed
-from netc.training.task import Head, Task, enough_for_batch_norm, task
+from netc.training.task import Head, Task, admits_batch, enough_for_batch_norm, task
 from netc.weights import Weights
 
 REPORT_S = 0.1  # between two reports of progress; each waits for the device
@@ -105,8 +105,9 @@ def train(
 
     The same seed gives the same weights on the same machine: it sets torch's global generator (weights, dropout) and
     the order of the images. The weights are those after the last epoch, not the best on the test part.
-    Raises Fault: N511 to N513 the graph cannot be trained on pictures, N514 the loss is no longer finite, N515 the
-    device is not there, N516 a batch norm would see one value a channel, N517 the device's memory does not suffice.
+    Raises Fault: N511 to N513 the graph cannot be trained on pictures, or not in such batches, N514 the loss is no
+    longer finite, N515 the device is not there, N516 a batch norm would see one value a channel, N517 the device's
+    memory does not suffice.
     Raises ValueError where `epochs` or `batch` is below 1.
     """
     wanted = task(graph)
@@ -115,6 +116,7 @@ def train(
     if epochs < 1 or batch < 1:
         raise ValueError(f"{epochs} epochs with batches of {batch}: both must be 1 or more")
     place = _device(device)
+    admits_batch(graph, data.train.shape, batch)
     enough_for_batch_norm(graph, data.train.shape, len(data.train), batch)
     deterministic = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True  # some of cuDNN's gradients add in whatever order threads end

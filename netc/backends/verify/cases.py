@@ -11,7 +11,7 @@ import numpy as np
 from netc.backends.verify.batches import prescribed
 from netc.backends.verify.edges import image_of_pixels, takes_pixels
 from netc.backends.verify.figures import Floats
-from netc.backends.verify.sizes import admitted, shape, sides, sizes
+from netc.backends.verify.sizes import shape, sides, sizes
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
 from netc.weights import Array, Weights
@@ -104,15 +104,17 @@ def given(
 
 
 def fitting(graph: Graph, arrays: Mapping[str, Array], code: str, said: str) -> tuple[dict[str, Array], dict[str, int]]:
-    """Arrays for all inputs as float32, and the sizes that they give symbols.
+    """Arrays for all inputs as float32, and the sizes that they give symbols, with a batch that the net admits where a
+    requirement names it.
 
     Raises: Fault `code`, which begins with `said`, where they are not what the net takes.
     """
     feed = {i.name: _checked(i, np.asarray(arrays[i.name]), code, said) for i in graph.inputs}
     found = sides(graph, feed)
-    if not admitted(graph, found):
-        raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}")
-    return feed, found
+    try:
+        return feed, sizes(graph, found)[0]
+    except Fault as fault:
+        raise Fault(code, f"{said} has sizes that a `require` of {graph.name} refuses: {found}") from fault
 
 
 def _checked(tensor: Input, array: Array, code: str, said: str) -> Array:

@@ -21,15 +21,19 @@ EXAMPLES = 8  # and a side that is the batch as well from here on
 def sizes(graph: Graph, given: Mapping[str, int] = MappingProxyType({})) -> list[dict[str, int]]:
     """Two different sizes that the spec admits, height unlike width where it may be; symbols as `given` where they are.
 
+    A batch has a number too where a requirement names it, or a side does.
+
     Raises: Fault N431 where none is found.
     """
     symbols: dict[str, Symbol] = {}
     for tensor in graph.inputs:
         for side in tensor.type.sides:
             symbols |= names(side)
+    batches = {name: symbol for tensor in graph.inputs for name, symbol in names(tensor.type.batch).items()}
+    required = {name for requirement in graph.requires for name in requirement.symbols}
+    symbols |= {name: symbol for name, symbol in batches.items() if name in required}
     if not symbols:
         return [{}]
-    batches = {name for tensor in graph.inputs for name in names(tensor.type.batch)}
     choices = [
         [given[name]] if name in given else _choices(symbol, EXAMPLES if name in batches else SIDE)
         for name, symbol in symbols.items()
@@ -55,7 +59,7 @@ def admitted(graph: Graph, sizes: Mapping[str, int]) -> bool:
         if any(evaluate(_tuples(r.expr), sizes) is not True for r in graph.requires):
             return False
         return all(at(side, sizes) > 0 for node in graph.nodes for side in node.type.dims[1:])
-    except (ManifestError, AssertionError):  # a requirement on the batch, which any number meets, or a side not whole
+    except (ManifestError, AssertionError):  # a requirement on what has no number, or a side not whole
         return False
 
 
