@@ -148,10 +148,13 @@ def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | No
 
     Raises SpecError with every finding, and Several where none is named and other than one fits, or it does not.
     """
-    checked = check(target, search=search, limits=limits)
+    return _only(check(target, search=search, limits=limits))
+
+
+def _only(checked: Checked) -> Graph:
     if not checked.ok:
         raise SpecError(checked.diagnostics)
-    net = split(str(target))[1]
+    net = checked.asked
     if net is None and len(checked.graphs) > 1:
         raise Several(checked.name, tuple(checked.graphs), None)
     if net is None and not checked.graphs:
@@ -242,7 +245,11 @@ def build(
     Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is
     not left behind, and an older `out` stays as it was.
     """
-    graph = load(target)
+    checked = check(target)
+    graph = _only(checked)
+    sources = [*checked.files, *([_resolved(Path(weights))] if isinstance(weights, str | Path) else ())]
+    if _resolved(Path(out)) in sources:
+        raise Fault("N410", f"{out}: this file is read here", help="name another file")
     from netc.backends.build import build as write
     from netc.backends.precision.wanted import Wanted
 

@@ -296,6 +296,19 @@ def test_build_wants_weights_or_a_seed(
     assert not (tmp_path / "a.onnx").exists()
 
 
+@pytest.mark.parametrize("name", ["tiny.cnn", "part.cnn", "w.safetensors"])
+def test_build_does_not_write_over_what_it_reads(tmp_path: Path, name: str) -> None:
+    (tmp_path / "part.cnn").write_text("block part(c) { conv(c, k=3) }\n")
+    spec = tmp_path / "tiny.cnn"
+    spec.write_text('use "part.cnn" (part)\n' + TINY.replace("c1: conv(1, k=3)", "c1: part(1)"))
+    stored.save(initial(api.load(spec), 7), tmp_path / "w.safetensors")
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(Fault, match="this file is read here") as caught:
+        netc.build(spec, tmp_path / "." / name, weights=tmp_path / "w.safetensors", verify=False)
+    assert caught.value.code == "N410"
+    assert (tmp_path / name).read_bytes() == before
+
+
 def test_build_of_a_wrong_spec_raises_its_findings(tiny: Path, tmp_path: Path) -> None:
     tiny.write_text(WRONG)
     with pytest.raises(SpecError):
