@@ -438,6 +438,13 @@ def test_a_size_that_leaves_a_group_norm_single_numbers_is_refused() -> None:
     fault("sample", net, "N506", "its images are 6x6", "`gn` at normed.cnn:4:47 would make 0 of each number")
 
 
+def test_sides_of_one_symbol_are_equal(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 2, "b": 2, "c": 2}, size=(4, 5))
+    fault(f"folder:{tmp_path}", graph((H, H)), "N506", "5x4", "`image` [N, 1, H, H] takes equal sides")
+    square = Recipe(color="gray", resize=4, crop=4)
+    assert load(f"folder:{tmp_path}", graph((H, H), recipe=square)).train.shape == (1, 4, 4)
+
+
 def test_broken_images_up_to_the_limit_are_left_out_and_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"a": 2, "b": 1, "c": 1})
     write_folder(tmp_path / "test", {"a": 2})

@@ -236,7 +236,7 @@ class _Sizes:
         return self.input.type.c, self.sides[0], self.sides[1]
 
     def check(self, pixels: image.Pixels, who: str) -> None:
-        """Raises Fault N506 where a picture is of another size, or of one that the net's `require` refuses."""
+        """Raises Fault N506 where a picture is of another size, or of one that the input or a `require` refuses."""
         got = pixels.shape[:2]
         if got == self.sides:
             return
@@ -251,6 +251,12 @@ class _Sizes:
                 "N506",
                 f"{who} {got[0]}x{got[1]}, {taker} {wanted[0]}x{wanted[1]} (height x width)",
                 help=f"write `resize = {size}, crop = {size}` in the contract of `{self.input.name}`",
+            )
+        if declared[0] == declared[1] and wanted[0] != wanted[1]:
+            raise Fault(
+                "N506",
+                f"{who} {got[0]}x{got[1]}, the input `{self.input.name}` {self.input.type} takes equal sides",
+                help=f"write `resize = {min(wanted)}, crop = {min(wanted)}` in the contract of `{self.input.name}`",
             )
         self.sides = wanted
         bound = {str(side): number for side, number in zip(declared, wanted, strict=True) if not isinstance(side, int)}
