@@ -475,6 +475,13 @@ def test_a_part_with_only_broken_images_is_refused(tmp_path: Path) -> None:
     fault(f"folder:{tmp_path}", graph(), "N507", "no image is left to test on", max_bad=0.5)
 
 
+def test_a_folder_of_broken_images_alone_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 2, "b": 2, "c": 2})
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(b"")
+    fault(f"folder:{tmp_path}", graph(), "N507", "no image is left to train on", max_bad=1.0)
+
+
 def test_a_large_folder_is_decoded_by_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path, {"a": 20, "b": 20, "c": 20})
     (tmp_path / "a" / "broken.png").write_bytes(b"")

@@ -208,6 +208,9 @@ def _from_folder(where: Path, graph: Graph, wanted: Subject, seed: int, max_bad:
         raise Fault("N510", f"{said}, more than {100 * max_bad:g} %: {names}", help="mend or remove them")
 
     middle = bisect_left(good, len(listing.train.paths))
+    if middle in (0, len(good)):
+        purpose = "test" if middle else "train"
+        raise Fault("N507", f"{where}: no image is left to {purpose} on", help="mend the broken images or add some")
     splits: list[Split] = []
     for part, start, stop, offset in (
         (listing.train, 0, middle, 0),
@@ -216,9 +219,6 @@ def _from_folder(where: Path, graph: Graph, wanted: Subject, seed: int, max_bad:
         rows = [row - offset for row in good[start:stop]]
         pictures = [part.paths[row] for row in rows] if kept is None else kept[start:stop]
         splits.append(Split(pictures, part.labels[rows], wanted.recipe, sizes.shape))
-    if not all(map(len, splits)):
-        purpose = "test" if len(splits[0]) else "train"
-        raise Fault("N507", f"{where}: no image is left to {purpose} on", help="mend the broken images or add some")
     return Data(splits[0], splits[1], listing.classes, tuple(bad), listing.notes)
 
 
