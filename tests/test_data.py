@@ -521,6 +521,13 @@ def test_a_string_that_names_no_data_is_answered_with_the_forms(tmp_path: Path) 
     fault(str(tmp_path), graph(), "N501", f"folder:{tmp_path}", f"idx:{tmp_path}")
 
 
+def test_a_name_longer_than_a_file_can_have_is_no_folder() -> None:
+    long = "a" * 300
+    fault(long, graph(), "N501", "names no data")
+    for kind in ("folder", "idx"):
+        fault(f"{kind}:{long}", graph(), "N502", "is not a folder")
+
+
 # What the graph asks for
 
 

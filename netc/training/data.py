@@ -104,7 +104,7 @@ def load(spec: str, graph: Graph, *, seed: int = 0, max_bad: float = MAX_BAD) ->
         data = _from_folder(Path(where), graph, wanted, seed, max_bad)
     else:
         help = "write `sample`, `idx:DIR` (MNIST's four files) or `folder:DIR` (a folder of images for each class)"
-        if spec and not colon and Path(spec).is_dir():
+        if not colon and os.path.isdir(spec):  # noqa: PTH112 -- Path.is_dir raises for a name that is too long
             help = f"write `folder:{spec}` (a folder of images for each class) or `idx:{spec}` (MNIST's four files)"
         raise Fault("N501", f"`{spec}` names no data", help=help)
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
