@@ -920,6 +920,11 @@ def raising(error: BaseException) -> Callable[..., Any]:
         (OSError(errno.EFBIG, "File too large"), 3, "error: file too large"),
         (PermissionError(errno.EACCES, "Permission denied", "a.cnn"), 3, "error: a.cnn: permission denied"),
         (MemoryError(), 3, "the machine's memory does not suffice"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+            3,
+            "the machine's memory does not suffice",
+        ),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 3, "pip install torch"),
         (ModuleNotFoundError("No module named 'PIL'", name="PIL.Image"), 3, "pip install pillow"),
         (

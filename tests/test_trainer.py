@@ -454,10 +454,15 @@ def test_a_word_that_is_no_device_is_refused() -> None:
     assert (caught.value.code, caught.value.exit_code) == ("N515", 1)
 
 
-def test_memory_that_does_not_suffice_is_answered_with_a_smaller_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["cuda", "cpu"])
+def test_memory_that_does_not_suffice_is_answered_with_a_smaller_batch(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     class Hungry(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            if place == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return torch.empty(2**50)  # beyond the addresses of any process
 
     def hungry(_: Graph) -> nn.Module:
         return Hungry(4, 2)

@@ -220,7 +220,7 @@ def _code_of(error: BaseException) -> int:
             where = f"{error.filename}: " if error.filename is not None else ""
             say("", f"{where}{(error.strerror or str(error)).lower()}", help)
             return ENVIRONMENT
-        case MemoryError():
+        case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
             say("", "the machine's memory does not suffice")
             return ENVIRONMENT
         case _:

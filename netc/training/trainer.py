@@ -126,7 +126,10 @@ def train(
         net.load_state_dict({n: as_tensor(np.array(weights[n])) for n in weights}, strict=False)
         net = net.to(place)
         return _Training(wanted, net, data, batch, epochs, place, progress or Silent()).run(seed)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        # For a GPU torch has a class, for a CPU words.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
         message = f"{place} has not enough memory to train `{graph.name}` with batches of {batch}"
         raise Fault("N517", message, help=f"try `--batch {max(1, batch // 2)}`", exit_code=3) from error
     finally:
