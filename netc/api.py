@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from netc.diagnostic import Diagnostic, Diagnostics, Fault, Source, SpecError
 from netc.elaborate import elaborate, uncollected
 from netc.elaborate.budget import Limits
 from netc.elaborate.files import read
+from netc.elaborate.layers import validate
 from netc.elaborate.names import nearest
 from netc.graph import Graph
+from netc.sections import Export
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +96,7 @@ def is_folder(path: str | Path) -> bool:
 def check(
     target: str | Path,
     *,
-    search: Sequence[Path] = (),
+    search: Sequence[str | Path] = (),
     limits: Limits | None = None,
     texts: Mapping[Path, str] | None = None,
     most: int = 100,
@@ -123,7 +126,7 @@ def check_text(
     path: Path | None = None,
     *,
     net: str | None = None,
-    search: Sequence[Path] = (),
+    search: Sequence[str | Path] = (),
     limits: Limits | None = None,
     texts: Mapping[Path, str] | None = None,
     most: int = 100,
@@ -134,7 +137,7 @@ def check_text(
     `check` does.
     """
     found = Diagnostics(most)
-    done = elaborate(source, path, found, net=net, search=tuple(search), limits=limits, texts=texts)
+    done = elaborate(source, path, found, net=net, search=tuple(map(Path, search)), limits=limits, texts=texts)
     if net is not None and net not in done.nets and not found.errors:
         raise Several(source.name, tuple(done.nets), net)
     # As the author reads: by file in order of discovery, then by place.
@@ -143,7 +146,7 @@ def check_text(
     return Checked(source.name, tuple(said), done.graphs, tuple(done.nets), found.dropped, net, done.files)
 
 
-def load(target: str | Path, *, search: Sequence[Path] = (), limits: Limits | None = None) -> Graph:
+def load(target: str | Path, *, search: Sequence[str | Path] = (), limits: Limits | None = None) -> Graph:
     """The one net that `SPEC[:NET]` names, checked.
 
     Raises SpecError with every finding, and Several where none is named and other than one fits, or it does not.
@@ -242,14 +245,17 @@ def build(
     `keep_float` are patterns of layers that stay in float. `embed` names what the graph does itself, in the spec's
     place: `preprocess`, so that raw pixels enter, and `decode`.
 
-    Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx; a file that fails verification is
-    not left behind, and an older `out` stays as it was.
+    Warns of choices made while reading. Raises SpecError, Several, Fault N171 and N4xx, and TypeError for a size or an
+    opset that is no whole number; a file that fails verification is not left behind, and an older `out` stays as it
+    was.
     """
     checked = check(target)
     graph = _only(checked)
     sources = [*checked.files, *([_resolved(Path(weights))] if isinstance(weights, str | Path) else ())]
     if _resolved(Path(out)) in sources:
         raise Fault("N410", f"{out}: this file is read here", help="name another file")
+    numbers = {name: index(size) for name, size in (sizes or {}).items()}
+    asked = _export(opset=None if opset is None else index(opset), precision=precision)
     from netc.backends.build import build as write
     from netc.backends.precision.wanted import Wanted
 
@@ -282,13 +288,21 @@ def build(
             initial() if given is None else given,
             Path(out),
             verify=verify,
-            opset=opset,
+            opset=None if opset is None else asked.opset,
             fold=fold,
             verify_data=verify_data,
-            sizes=sizes or {},
+            sizes=numbers,
             external_data=external_data,
             nonfinite=reading is not None and reading.nonfinite,
-            precision=Wanted(precision, calibration, max_drop, keep_float),
+            precision=Wanted(None if precision is None else asked.precision, calibration, max_drop, keep_float),
             embed=embed,
             source=str(weights) if isinstance(weights, str | Path) else "",
         )
+
+
+def _export(**given: object) -> Export:
+    """What an `export` section would say. Raises Fault N171."""
+    made = validate(Export, {name: value for name, value in given.items() if value is not None}, "the build")
+    if isinstance(made, list):
+        raise Fault("N171", "; ".join(finding.message for finding in made), help=made[0].help)
+    return made

@@ -150,6 +150,7 @@ def test_search_lets_a_spec_use_another_folder(tmp_path: Path) -> None:
     spec.write_text('use "trunk.cnn" (trunk)\n' + TINY.replace("c1: conv(1, k=3) -> relu", "t: trunk(1)"))
     assert not api.check(spec).ok
     assert api.check(spec, search=[tmp_path / "shared"]).ok
+    assert api.check(spec, search=[str(tmp_path / "shared")]).ok
 
 
 # --- load
@@ -294,6 +295,37 @@ def test_build_wants_weights_or_a_seed(
         netc.build(tiny, tmp_path / "a.onnx", weights=weights, init=init)
     assert caught.value.code == "N400"
     assert not (tmp_path / "a.onnx").exists()
+
+
+def test_build_takes_numbers_of_numpy_and_the_specs_words(tmp_path: Path) -> None:
+    spec = tmp_path / "open.cnn"
+    spec.write_text(TINY.replace("8, 8]", "H, W]").replace("flatten", "gap -> flatten"))
+    sizes: dict[str, Any] = {"H": np.int64(9), "W": np.int32(8)}
+    options: dict[str, Any] = {"precision": "fp16", "opset": np.int64(18), "sizes": sizes}
+    built = netc.build(spec, tmp_path / "a.onnx", init=0, verify=False, **options)
+    assert (built.record()["precision"], built.opset, built.record()["sizes"]) == ("f16", 18, {"H": 9, "W": 8})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opset": 27}, "`opset` of the build is at most 26, not 27"),
+        ({"precision": "f8"}, '`precision` of the build takes `f32`, `f16`, `bf16` or `int8`, not "f8"'),
+    ],
+)
+def test_build_takes_what_an_export_section_does(
+    tiny: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Fault) as caught:
+        netc.build(tiny, tmp_path / "a.onnx", init=0, **options)
+    assert (caught.value.code, caught.value.message) == ("N171", message)
+    assert not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.parametrize("options", [{"sizes": {"H": "9"}}, {"sizes": {"H": 9.0}}, {"opset": 18.0}])
+def test_build_wants_whole_numbers(tiny: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        netc.build(tiny, tmp_path / "a.onnx", init=0, **options)
 
 
 @pytest.mark.parametrize("name", ["tiny.cnn", "part.cnn", "w.safetensors"])
