@@ -177,7 +177,7 @@ def compile(
     """The net as a torch module, in train mode like any new one; its source is what `netc build --emit torch` writes.
 
     `weights` is a source as for `netc build --weights`, read as `reading` says, or a mapping of `state_dict` names to
-    arrays, copied, or to tensors on the CPU; without it, and where it is partial, they are torch's initial ones.
+    arrays or tensors, which are copied; without it, and where it is partial, they are torch's initial ones.
     Warns of choices made while reading. Raises SpecError, Several, and Fault N4xx for weights that do not fit.
     """
     graph = load(target)
@@ -204,13 +204,16 @@ def weights_of(
     from netc import weights as stored
 
     reading = reading or stored.Reading()
-    if not isinstance(weights, str | Path):
-        import numpy as np
-
-        finite = finite and not reading.nonfinite
-        return stored.fitted({name: np.asarray(array) for name, array in weights.items()}, graph, finite=finite)
     as_asked = replace(reading, nonfinite=reading.nonfinite or not finite)
-    found = stored.load(weights, graph, as_asked, say=lambda text: warnings.warn(text, stacklevel=5))
+    said: list[str] = []
+    try:
+        if isinstance(weights, str | Path):
+            found = stored.load(weights, graph, as_asked, say=said.append)
+        else:
+            found = stored.taken(weights, graph, as_asked, say=said.append)
+    finally:
+        for text in said:
+            warnings.warn(text, stacklevel=3)  # of whoever called compile or build
     return stored.completed(found, graph, initial) if reading.partial else found
 
 

@@ -252,6 +252,38 @@ def test_compile_refuses_weights_that_do_not_fit(tiny: Path) -> None:
     assert "f1.weight: missing, 2x36 (the nearest is f1.weights)" in caught.value.message
 
 
+def test_parameters_are_weights_and_other_types_are_told(tiny: Path, tmp_path: Path) -> None:
+    module = netc.compile(tiny, weights=initial(api.load(tiny), 7))
+    parameters: dict[str, Any] = dict(module.named_parameters())  # which require gradients
+    again = netc.compile(tiny, weights=parameters)
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in module.state_dict().items())
+    netc.build(tiny, tmp_path / "a.onnx", weights=parameters, verify=False)
+    parameters["f1.bias"] = torch.zeros(2, dtype=torch.bfloat16)
+    with pytest.raises(Fault, match=r"f1\.bias: bfloat16, expected float32") as caught:
+        netc.compile(tiny, weights=parameters)
+    assert caught.value.code == "N401"
+
+
+def test_a_mapping_may_be_partial(tiny: Path, tmp_path: Path) -> None:
+    body = {name: array for name, array in initial(api.load(tiny), 7).items() if name.startswith("c1.")}
+    reading = stored.Reading(partial=["f1.*"])
+    with pytest.warns(UserWarning, match=r"starts anew: f1\.weight") as warned:
+        module = netc.compile(tiny, weights=body, reading=reading)
+    assert warned[0].filename == __file__
+    assert np.array_equal(module.state_dict()["c1.weight"].numpy(), body["c1.weight"])
+    with pytest.warns(UserWarning, match="starts anew"):
+        netc.build(tiny, tmp_path / "a.onnx", weights=body, init=5, reading=reading, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("reading", "code"), [(stored.Reading(key="ema"), "N442"), (stored.Reading(map="map.toml"), "N444")]
+)
+def test_key_and_map_are_about_files(tiny: Path, reading: stored.Reading, code: str) -> None:
+    with pytest.raises(Fault, match="is about the weights of a file") as caught:
+        netc.compile(tiny, weights=initial(api.load(tiny), 7), reading=reading)
+    assert caught.value.code == code
+
+
 def test_a_counter_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
     spec = tmp_path / "a.cnn"
     spec.write_text(TINY.replace("-> relu", "-> b1: bn -> relu"))

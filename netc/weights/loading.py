@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.weights.fit import fit
 from netc.weights.names import named
 from netc.weights.our_models import refuse_changed, refuse_other
 from netc.weights.source import find
+from netc.weights.stored import in_hand
 from netc.weights.tensors import Weights, changed, chosen, maker
 
 
@@ -73,6 +76,20 @@ def load(
     if reading.map is None:
         refuse_other(found, graph, weights)
     return weights
+
+
+def taken(
+    given: Mapping[str, Any], graph: Graph, reading: Reading, *, say: Callable[[str], None] = lambda _: None
+) -> Weights:
+    """A graph's tensors from arrays or torch's tensors by name, of which none is converted; otherwise as `load`.
+
+    Raises: Fault N442 and N444 for a `key` and a `map`, which choose among a file's; as `netc.weights.fit.fit` does.
+    """
+    for code, word, asked in (("N442", "key", reading.key), ("N444", "map", reading.map)):
+        if asked is not None:
+            raise Fault(code, f"`{word}` is about the weights of a file, and these are a mapping", help="leave it out")
+    finite = not reading.nonfinite
+    return fit(in_hand(given), graph, finite=finite, convert=False, partial=reading.partial, say=say)
 
 
 def completed(weights: Weights, graph: Graph, others: Callable[[], Weights]) -> Weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -53,6 +53,18 @@ def in_memory(weights: Weights) -> dict[str, Stored]:
         make = maker(weights, name)
         shape, dtype = described(make)
         found[name] = Stored(shape, _word(dtype), make)
+    return found
+
+
+def in_hand(given: Mapping[str, Any]) -> dict[str, Stored]:
+    """Arrays and torch's tensors as stored tensors; a tensor may be of a type that numpy lacks, or need gradients."""
+    found: dict[str, Stored] = {}
+    for name, each in given.items():
+        if hasattr(each, "detach"):
+            word = str(each.dtype).removeprefix("torch.")
+            found[name] = Stored(tuple(each.shape), word, partial(each.numpy, force=True))
+        else:
+            found |= in_memory({name: np.asarray(each)})
     return found
 
 

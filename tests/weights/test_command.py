@@ -317,8 +317,9 @@ def test_python_reads_the_same_sources_and_warns_of_choices(run: Command) -> Non
 def test_python_completes_what_is_partial(run: Command) -> None:
     torch.save({**state(), "head.weight": torch.zeros(9, 4), "head.bias": torch.zeros(9)}, "w.pth")
     reading = Reading(partial=["head.*"])
-    with pytest.warns(UserWarning, match=r"starts anew: head\.weight"):
+    with pytest.warns(UserWarning, match=r"starts anew: head\.weight") as warned:
         netc.build("tiny.cnn", "Tiny.onnx", weights="w.pth", init=5, reading=reading, verify=False)
+    assert warned[0].filename == __file__
     assert np.array_equal(built()["head.weight"], state(5)["head.weight"].numpy())
     with pytest.raises(netc.Fault, match="both where the weights are partial") as caught:
         netc.build("tiny.cnn", "Tiny.onnx", weights="w.pth", reading=reading, verify=False)
