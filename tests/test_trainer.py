@@ -454,6 +454,18 @@ def test_a_word_that_is_no_device_is_refused() -> None:
     assert (caught.value.code, caught.value.exit_code) == ("N515", 1)
 
 
+def test_what_cannot_be_trained_is_refused_without_pictures() -> None:
+    for net, device, code in (
+        (graph(*LINEAR), "gpu", "N515"),
+        (graph(*LINEAR, lr_scale={"flat": 0.1}), "cpu", "N512"),
+        (graph(FLAT), "cpu", "N512"),
+    ):
+        with pytest.raises(Fault) as caught:
+            trainer.refuse_untrainable(net, device)
+        assert caught.value.code == code
+    trainer.refuse_untrainable(graph(*LINEAR), "cpu")
+
+
 @pytest.mark.parametrize("place", ["cuda", "cpu"])
 def test_memory_that_does_not_suffice_is_answered_with_a_smaller_batch(
     monkeypatch: pytest.MonkeyPatch, place: str

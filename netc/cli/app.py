@@ -21,6 +21,7 @@ from netc.cli.runtime import hand_over
 from netc.cli.writable import writable
 from netc.elaborate.budget import DEEPEST_LIMIT, Limits
 from netc.graph import Graph
+from netc.tensor import LARGEST
 
 if TYPE_CHECKING:
     from netc.training.data import Data
@@ -124,6 +125,7 @@ PartialOption = Annotated[
 ]
 
 LARGEST_SEED = 2**32 - 1
+LARGEST_COUNT = 1_000_000  # of epochs, and of images in a step, as in a `train` section
 LIMITS = Limits()
 
 app = typer.Typer(
@@ -292,7 +294,9 @@ def show(
         typer.Option(metavar="N", min=1, help="Sum up what lies deeper than N labels.", show_default="as fits a page"),
     ] = None,
     sort: Annotated[Sort | None, typer.Option(help="The largest first.", show_default="in the net's order")] = None,
-    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Examples at once.", show_default="1")] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=LARGEST, help="Examples at once.", show_default="1")
+    ] = None,
     at: Annotated[
         list[str] | None, typer.Option(metavar="SIZE=N", help="A number for a symbol, such as H=512; repeatable.")
     ] = None,
@@ -512,10 +516,12 @@ def train(
         int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Draws the weights and the order of the images.")
     ] = 0,
     epochs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Rounds over the images.", show_default="the spec's")
+        int | None,
+        typer.Option(metavar="N", min=1, max=LARGEST_COUNT, help="Rounds over the images.", show_default="the spec's"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images in a step.", show_default="the spec's")
+        int | None,
+        typer.Option(metavar="N", min=1, max=LARGEST_COUNT, help="Images in a step.", show_default="the spec's"),
     ] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
     max_bad: Annotated[
@@ -540,11 +546,11 @@ def train(
     target = out or Path(f"{graph.name}.safetensors")
     writable(target, spec, weights)
     from netc.training import data as source
-    from netc.training.task import task
+    from netc.training.trainer import refuse_untrainable
     from netc.training.trainer import train as fit
     from netc.weights import save
 
-    task(graph)  # what cannot be trained is refused before a minute is spent on reading pictures
+    refuse_untrainable(graph, device)  # before a minute is spent on reading pictures
     start: Weights = {} if weights is None else read(weights, graph, reading, finite=True, deployed=False)
     # Pictures held out are the same for every seed, so that seeds can be compared.
     with debug.timing("data"):

@@ -136,6 +136,17 @@ def train(
         torch.backends.cudnn.deterministic = deterministic
 
 
+def refuse_untrainable(graph: Graph, device: str) -> None:
+    """See that a graph can be trained on a device, before its pictures are read.
+
+    Raises Fault: N511 to N513 the graph cannot be trained on pictures, N515 the device is not there.
+    """
+    wanted = task(graph)
+    _device(device)
+    with torch.device("meta"):
+        _optimizer(wanted.train, module(graph))
+
+
 class _Training:
     def __init__(
         self, wanted: Task, net: nn.Module, data: Data, batch: int, epochs: int, place: torch.device, progress: Progress
