@@ -18,7 +18,7 @@ import netc
 from netc import api
 from netc.diagnostic import Fault, Source, Span
 from netc.graph import Graph, Input, Output, Recipe, Requirement
-from netc.sections import BceWithLogits, CrossEntropy, Metric, Sgd, Train, WeightSource
+from netc.sections import BceWithLogits, CrossEntropy, Loss, Metric, Sgd, Train, WeightSource
 from netc.tensor import Size, Symbol, TensorType
 from netc.training import data as data_module
 from netc.training import folder as folder_module
@@ -563,7 +563,13 @@ def test_a_metric_that_is_not_built_is_refused_by_name(metric: Metric) -> None:
 
 def test_initial_weights_are_refused_by_name() -> None:
     train = TRAIN.model_copy(update={"init": {"backbone": WeightSource(source="torchvision:resnet50")}})
-    refused(graph(train=train), "N513", "`init.backbone`")
+    refused(graph(train=train), "N513", "`init.backbone`", "netc train --weights")
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), BceWithLogits()])
+def test_a_yes_or_no_of_one_channel_is_refused(loss: Loss) -> None:
+    train = TRAIN.model_copy(update={"loss": {"y": loss}})
+    refused(graph(classes=1, train=train), "N513", "`y` has one channel", "two channels")
 
 
 def test_classes_at_each_position_are_refused_by_name() -> None:

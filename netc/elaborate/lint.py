@@ -169,5 +169,5 @@ def _one_channel(graph: Graph, found: Diagnostics) -> None:
         by = "`cross_entropy`" if loss is not None and loss.kind == "cross_entropy" else by
         if by and output.type.c == 1:
             message = f"the output `{output.name}` has one channel, of which {by} makes 1 whatever it is"
-            help_ = "for yes or no write decode = sigmoid and bce_with_logits(), or give it two channels"
+            help_ = "for yes or no give it two channels, or decode = sigmoid, which `netc train` does not train yet"
             _warn(found, Diagnostic("W106", message, output.where, help=help_))

@@ -86,6 +86,12 @@ def task(graph: Graph) -> Task:
         if name not in outputs:
             raise Fault("N512", f"`loss.{name}`: there is no output `{name}`", help=f"there are {_names(outputs)}")
     taught = subject(graph)
+    if taught.classes == 1:
+        raise Fault(
+            "N513",
+            f"`{taught.outputs[0].name}` has one channel, and this version trains one for each class",
+            help="for yes or no give it two channels, `softmax` and `cross_entropy`",
+        )
     heads = tuple(Head(output.name, train.loss[output.name], not output.train_only) for output in taught.outputs)
     if not any(head.tested for head in heads):
         deployed = _names(name for name, output in outputs.items() if not output.train_only)
@@ -102,7 +108,8 @@ def task(graph: Graph) -> Task:
 
 def _built(train: Train) -> None:
     for label in train.init:
-        raise Fault("N513", f"`init.{label}`: this version trains from fresh weights only", help="remove the line")
+        message = f"`init.{label}`: this version takes no weights to start from that a spec names"
+        raise Fault("N513", message, help="remove the line, and start from weights with `netc train --weights`")
     for name, metrics in train.metric.items():
         for metric in metrics:
             if metric != "accuracy":
