@@ -239,7 +239,7 @@ def test_lr_scale_of_nothing_that_learns_is_refused() -> None:
 
 
 def test_a_net_without_weights_is_refused() -> None:
-    net = graph(("pool", "gap", {}), FLAT)
+    net = graph(FLAT)
     data = separable(net)
     with pytest.raises(Fault, match="no weights") as caught:
         train(net, Data(data.train, data.test, ("one",)))
