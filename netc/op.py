@@ -19,6 +19,16 @@ Count: TypeAlias = Annotated[int, Field(gt=0, le=LARGEST)]
 """A number of channels, units or groups."""
 
 
+Float32: TypeAlias = Annotated[float, Field(ge=-1e38, le=1e38)]
+"""A number that float32 holds."""
+
+PositiveFloat32: TypeAlias = Annotated[float, Field(ge=1e-30, le=1e38)]
+"""One above 0 that is no 0 in float32."""
+
+Epsilon: TypeAlias = Annotated[float, Field(ge=1e-30, le=1)]
+"""What keeps a division from 0, in float32 too."""
+
+
 class Reject(Exception):
     """A rule refuses. It names an argument (`at`) or an operand (`operand`, from 0) and never sees a span."""
 

@@ -139,7 +139,7 @@ class Size:
     def bounds(self) -> tuple[int, int | None]:
         """The least and the greatest value that the symbols' facts admit (None: unbounded), not always tight.
 
-        Raises ValueError where even the least is unbounded below, which no image size is.
+        The least is -2^62 where it is unbounded below, which no image size is.
         """
         low: Fraction | None = self.constant
         high: Fraction | None = self.constant

@@ -597,3 +597,47 @@ def test_a_probe_that_amplifies_rounding_is_followed_by_one_that_tells(tmp_path:
 def float32_share(graph: Graph, weights: stored.Weights) -> list[float]:
     (case,) = reference(graph, weights)
     return [far / spread(case.answers[name]) for name, far in measured.float32(graph, weights, case).items()]
+
+
+# --- layers whose back ends once disagreed
+
+
+def test_channels_that_stay_last_are_brought_back_before_a_layer_over_them(tmp_path: Path) -> None:
+    net = Net("Lengths", image=("N", 4, 5, 6))
+    graph = net.graph(y=net("l2norm", net("fc", "image", c=4, each=True)))
+    built(graph, tmp_path)
+    lengths = module(graph, randomised(graph))(torch.randn(2, 4, 5, 6)).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(2, 5, 6))
+
+
+@pytest.mark.parametrize("opset", [18, 20, 26])
+@pytest.mark.parametrize(
+    ("pad", "pool"),
+    [
+        (1, ("maxpool", {"k": 3, "stride": 2})),
+        (2, ("maxpool", {"k": 3, "stride": 2, "pad": 1})),
+        (5, ("avgpool", {"k": 3, "stride": 2})),
+        ((1, 2, 3, 4), ("avgpool", {"k": 3, "stride": 2})),
+    ],
+)
+def test_zeros_around_an_image_stay_zeros_in_a_pooling(tmp_path: Path, pad: Any, pool: Any, opset: int) -> None:
+    # ONNX Runtime would make them the pooling's own padding, which is -inf or not allowed so wide.
+    net = Net("Padded", image=("N", 2, 9, 9))
+    graph = net.graph(y=net(pool[0], net("pad", "image", pad=pad), **pool[1]))
+    path = built(graph, tmp_path, opset=opset)
+    low = np.full((1, 2, 9, 9), -1, np.float32)
+    (found,) = netc_runtime.load(path, device="cpu").predict({"image": low}).values()
+    np.testing.assert_allclose(found, module(graph)(torch.tensor(low)).numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("sides", [(Symbol("D"), 64, 65), (64, Symbol("D"), 65), (64, 65, Symbol("D"))])
+def test_an_average_over_a_large_image_takes_every_side(tmp_path: Path, sides: Any) -> None:
+    net = Net("Volume", image=("N", 2, *sides))
+    built(net.graph(y=net("gap", "image")), tmp_path)
+
+
+def test_the_largest_of_hundreds_of_values(tmp_path: Path) -> None:
+    net = Net("Maxout", image=("N", 300, 2, 2))
+    parts = [net("slice", "image", start=i, stop=i + 1) for i in range(300)]
+    graph = net.graph(y=net("maximum", *parts))
+    built(graph, tmp_path)

@@ -14,10 +14,11 @@ from netc.elaborate.names import nearest
 from netc.elaborate.sections import Read, Reader, plain
 from netc.elaborate.values import CallValue, Items, kind_of
 from netc.graph import Recipe
+from netc.op import Float32
 from netc.tensor import TensorType
 
 Pixels: TypeAlias = Annotated[int, Field(gt=0, le=65_536)]
-Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+Number: TypeAlias = Float32
 
 LABELS = Path(__file__).parent.parent / "labels"
 SAME = {"voc2007": "voc", "voc2012": "voc"}
@@ -31,6 +32,12 @@ def _divides(std: float | tuple[float, ...]) -> float | tuple[float, ...]:
     return std
 
 
+def _tells(scale: float) -> float:
+    if not scale:
+        raise ValueError("0, and every picture would be the same")
+    return scale
+
+
 class InputContract(BaseModel):
     """What an input's braces may say."""
 
@@ -41,7 +48,7 @@ class InputContract(BaseModel):
     filter: Literal["bilinear", "bicubic"] = "bilinear"
     crop: Pixels | tuple[Pixels, Pixels] | None = None
     color: Literal["rgb", "bgr", "gray"] | None = None
-    scale: Number = 1.0
+    scale: Annotated[Number, AfterValidator(_tells)] = 1.0
     mean: Number | tuple[Number, ...] = 0.0
     std: Annotated[Number | tuple[Number, ...], AfterValidator(_divides)] = 1.0
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field
 
-from netc.op import Layer, Start
+from netc.op import Float32, Layer, Start
 from netc.tensor import TensorType
 
 _WIDEST = 1_000_000
@@ -58,7 +58,7 @@ def _drawn(value: object) -> object:
     return name, float(number)
 
 
-_Simple: TypeAlias = Literal["zeros", "ones"] | _Drawn | Annotated[float, Field(allow_inf_nan=False)] | None
+_Simple: TypeAlias = Literal["zeros", "ones"] | _Drawn | Float32 | None
 _Fan: TypeAlias = Literal["kaiming", "xavier", "orthogonal"] | _Simple
 
 InitialFactor: TypeAlias = Annotated[_Simple, BeforeValidator(_drawn)]

@@ -13,7 +13,8 @@ Pairs = Sequence[tuple[Side, Side]]
 def channels_edit(a: TensorType, b: TensorType, differ: Pairs) -> str:
     """For unlike channels, and the sides that `differ` too: a 1x1 convolution, strided where that is enough."""
     if not differ:
-        return f"conv({a.c}, k=1) on the second gives it {a.c} channels"
+        layer = f"conv({a.c}, k=1)" if b.rank else f"fc({a.c})"
+        return f"{layer} on the second gives it {a.c} channels"
     found = _shrink(a, b, lambda n, s: (n - 1) // s + 1)
     if found:
         steps, which, small = found

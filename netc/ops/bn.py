@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Kept, Module, OnnxGraph, Operand, Param, Working, op
+from netc.op import Call, Epsilon, Kept, Module, OnnxGraph, Operand, Param, Working, op
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._words import unlike
 from netc.tensor import TensorType
@@ -23,7 +23,7 @@ class Bn(Learned):
     Source: Ioffe & Szegedy, arXiv:1502.03167; ONNX BatchNormalization-15; torch.nn.BatchNorm1d, 2d, 3d
     """
 
-    eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
+    eps: Epsilon = Field(default=1e-5, description="added to the variance")
     decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.9, description="weight of the old running average; torch's momentum weights the new value: 1 - decay"
     )

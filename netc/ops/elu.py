@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, op
+from netc.op import Call, Layer, OnnxGraph, Operand, PositiveFloat32, op
 from netc.ops._words import call, unlike
 from netc.tensor import TensorType
 
@@ -21,9 +19,7 @@ class Elu(Layer):
     Source: Clevert et al., arXiv:1511.07289; ONNX Elu-6; torch.nn.ELU
     """
 
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="how far below zero it levels off"
-    )
+    alpha: PositiveFloat32 = Field(default=1.0, description="how far below zero it levels off")
 
     saves = ("input",)
     examples = (({}, ((4, 3, 5),)), ({"alpha": 0.5}, ((6,),)), ({"alpha": 2}, ((3, 7),)), ({}, ((2, 2, 3, 4),)))

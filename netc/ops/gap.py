@@ -45,7 +45,7 @@ class Gap(Layer):
         places = [side for side in xs[0].type.sides if isinstance(side, int)]
         if len(places) < 2 or prod(places) <= LARGE:
             return g.node("GlobalAveragePool", xs[0])
-        x, axes = xs[0].name, range(2, 2 + len(places))
+        x, axes = xs[0].name, range(2, 2 + xs[0].type.rank)
         for axis in reversed(axes):
             if g.opset < 18:
                 x = g.node("ReduceMean", x, axes=[axis], keepdims=1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from math import isqrt
+from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Kept, Module, Need, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
+from netc.op import Call, Count, Epsilon, Kept, Module, Need, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._checks import nearest_divisor
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN, a_channel
@@ -27,7 +28,7 @@ class Gn(Learned):
     """
 
     groups: Count = Field(description="parts that the channels are cut into")
-    eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
+    eps: Epsilon = Field(default=1e-5, description="added to the variance")
     init: InitialFactor = INIT
 
     single = True
@@ -50,8 +51,9 @@ class Gn(Learned):
             raise Reject("N202", message, at="groups", help=f"the nearest that divides is gn({nearest})")
         if x.c == self.groups and all(high(side) == 1 for side in x.sides):
             message = f"{self.groups} groups of {x.shape} are single numbers, each of which becomes 0"
-            fewer = max((d for d in (x.c // p for p in range(2, x.c + 1) if x.c % p == 0)), default=0)
-            raise Reject("N222", message, at="groups", help=f"the most is gn({fewer})" if fewer else "take it out")
+            least = next((p for p in range(2, isqrt(x.c) + 1) if x.c % p == 0), x.c)
+            help = f"the most is gn({x.c // least})" if x.c > 1 else "take it out"
+            raise Reject("N222", message, at="groups", help=help)
         return x
 
     def needs(self, *xs: TensorType) -> tuple[Need, ...]:

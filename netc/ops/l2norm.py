@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Kept, Layer, OnnxGraph, Operand, op, size_bytes
+from netc.op import Call, Epsilon, Kept, Layer, OnnxGraph, Operand, op, size_bytes
 from netc.ops._words import call, unlike
 from netc.tensor import TensorType
 
@@ -25,7 +25,7 @@ class L2norm(Layer):
             torch.nn.functional.normalize
     """
 
-    eps: Annotated[float, Field(ge=1e-30, le=1)] = Field(default=1e-12, description="the least length divided by")
+    eps: Epsilon = Field(default=1e-12, description="the least length divided by")
 
     single = True
     saves = ("input",)
@@ -41,7 +41,7 @@ class L2norm(Layer):
         return Kept(True, False, 2 * size_bytes(y.with_(1)))  # the lengths, and those divided by
 
     def torch(self, *xs: TensorType) -> Call:
-        return call("F.normalize", **unlike(1e-12, eps=self.eps))
+        return call("F.normalize", dim=1, **unlike(1e-12, eps=self.eps))
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
         # The axes of ReduceL2 became an input with opset 18.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Layer, OnnxGraph, Operand, op
+from netc.op import Call, Float32, Layer, OnnxGraph, Operand, op
 from netc.ops._words import call
 from netc.tensor import TensorType
 
@@ -23,7 +23,7 @@ class LeakyRelu(Layer):
             LeakyRelu-16; torch.nn.LeakyReLU
     """
 
-    slope: Annotated[float, Field(allow_inf_nan=False)] = Field(default=0.01, description="factor of negative elements")
+    slope: Float32 = Field(default=0.01, description="factor of negative elements")
 
     saves = ("input",)
     foreign: ClassVar[Mapping[str, str]] = {"negative_slope": "slope", "alpha": "slope", "leak": "slope"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
-from netc.op import Call, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
+from netc.op import Call, Epsilon, Kept, Module, OnnxGraph, Operand, Param, Reject, Working, op, size_bytes
 from netc.ops._init import INIT, InitialFactor, Learned
 from netc.ops._norm import NORM_FOREIGN
 from netc.ops._words import unlike
@@ -37,7 +37,7 @@ class Ln(Learned):
     over: Literal["channels", "all"] = Field(
         default="channels", description="`channels` at each position, or `all`: channels and sides together"
     )
-    eps: Annotated[float, Field(gt=0, le=1)] = Field(default=1e-5, description="added to the variance")
+    eps: Epsilon = Field(default=1e-5, description="added to the variance")
     init: InitialFactor = INIT
 
     saves = ("input",)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from netc.op import Call, Count, Kept, Layer, OnnxGraph, Operand, Reject, op, size_bytes
+from netc.op import Call, Count, Kept, Layer, OnnxGraph, Operand, PositiveFloat32, Reject, op, size_bytes
 from netc.ops._checks import image
 from netc.ops._words import call
 from netc.tensor import TensorType
@@ -26,9 +26,9 @@ class Lrn(Layer):
     """
 
     n: Count = Field(description="window: how many channels, odd")
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=1e-4, description="factor, divided by n")
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=0.75, description="exponent")
-    k: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=1.0, description="added to the sum")
+    alpha: PositiveFloat32 = Field(default=1e-4, description="factor, divided by n")
+    beta: PositiveFloat32 = Field(default=0.75, description="exponent")
+    k: PositiveFloat32 = Field(default=1.0, description="added to the sum")
 
     single = True
     saves = ("input",)

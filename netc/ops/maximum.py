@@ -6,6 +6,9 @@ from netc.op import Call, Inline, op
 from netc.ops._merge import Elementwise
 from netc.tensor import TensorType
 
+MOST = 50
+"""Calls inside one another: Python reads no more than 200 brackets so."""
+
 
 @op("maximum")
 class Maximum(Elementwise):
@@ -28,7 +31,10 @@ class Maximum(Elementwise):
     )
 
     def torch(self, *xs: TensorType) -> Call:
-        text = "{0}"
-        for i in range(1, len(xs)):
-            text = f"torch.maximum({text}, {{{i}}})"
+        values = [f"{{{i}}}" for i in range(len(xs))]
+        if len(values) > MOST:
+            return Inline(f"torch.stack(torch.broadcast_tensors({', '.join(values)})).amax(0)")
+        text = values[0]
+        for value in values[1:]:
+            text = f"torch.maximum({text}, {value})"
         return Inline(text)

@@ -97,5 +97,11 @@ class Pad(Layer):
 
     def onnx(self, g: OnnxGraph, *xs: Operand) -> str:
         ends = self._ends(xs[0].type)
-        pads = g.ints([0, 0, *(begin for begin, _ in ends), 0, 0, *(end for _, end in ends)])
-        return g.node("Pad", xs[0], pads, *([g.floats(0.0)] if self.mode == "zeros" else []), mode=ONNX[self.mode])
+        begins, stops = [begin for begin, _ in ends], [end for _, end in ends]
+        value = g.floats(0.0) if self.mode == "zeros" else ""
+        if g.opset < 18:
+            pads = g.ints([0, 0, *begins, 0, 0, *stops])
+            return g.node("Pad", xs[0], pads, *([value] if value else []), mode=ONNX[self.mode])
+        # Without axes ONNX Runtime 1.31 makes such a node part of the pooling behind it, whose own padding is no zero.
+        axes = g.ints(range(2, 2 + len(ends)))
+        return g.node("Pad", xs[0], g.ints([*begins, *stops]), value, axes, mode=ONNX[self.mode])

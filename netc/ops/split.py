@@ -14,6 +14,9 @@ from netc.ops._words import spell
 from netc.ops.slice import Slice
 from netc.tensor import TensorType
 
+MOST = 10_000
+"""Parts of one split: each is a layer."""
+
 
 @op("split", positional="parts")
 class Split(Layer):
@@ -23,7 +26,8 @@ class Split(Layer):
 
     Shape:  (C, H, W) -> (C / parts, H, W), ...; with a list (parts[0], H, W), (parts[1], H, W), ...
     MACs:   0: nothing is computed
-    Errors: N202 the parts do not divide the channels; N215 the parts of a list are not as many channels as enter
+    Errors: N202 the parts do not divide the channels; N205 too many parts; N215 the parts of a list are not as many
+            channels as enter
     Source: Ma et al., arXiv:1807.11164, section 3 (channel split); ONNX Slice-13; torch.split
     """
 
@@ -51,6 +55,13 @@ class Split(Layer):
                 message = f"{self.parts} parts do not divide {x.c} channels"
                 help = f"the nearest that divides them is {nearest_divisor(self.parts, x.c)}"
                 raise Reject("N202", message, at="parts", help=help)
+            if self.parts > MOST:
+                raise Reject(
+                    "N205",
+                    f"{self.parts:,} parts, and a split has at most {MOST:,}",
+                    at="parts",
+                    help="cut it into fewer",
+                )
             ends = range(0, x.c + 1, x.c // self.parts)
         else:
             ends = list(accumulate(self.parts, initial=0))

@@ -60,6 +60,8 @@ def test_an_input_that_is_no_picture_has_no_recipe() -> None:
         ("color = §gray", "N180", "1 channels"),
         ("mean = §[1, 2]", "N180", "2 numbers"),
         ("std = §0", "N171", "divided by it"),
+        ("scale = §0", "N171", "every picture would be the same"),
+        ("scale = §1e39", "N171", "at most 1e+38"),
         ("crop = §225", "N180", "write crop = 224"),
         ("resize = §[224, 225]", "N180", "224x225"),
         ("scale = 1, §scale = 2", "N173", "set twice"),
