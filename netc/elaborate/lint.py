@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 
@@ -49,10 +50,10 @@ def _words(file: t.File, scope: t.At | None) -> Counter[str]:
     text = file.source.text
     start, end = (0, len(text)) if scope is None else (scope.start, scope.end)
     counts: Counter[str] = Counter()
-    for comment in (*file.comments, t.At(end, end)):
-        if start <= comment.start <= end:
-            counts.update(re.findall(r"[A-Za-z_]\w*", text[start : comment.start]))
-            start = comment.end
+    first, last = (bisect_left(file.comments, at, key=lambda comment: comment.start) for at in (start, end))
+    for comment in (*file.comments[first:last], t.At(end, end)):
+        counts.update(re.findall(r"[A-Za-z_]\w*", text[start : comment.start]))
+        start = comment.end
     return counts
 
 
