@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netc.graph import Graph
 from netc.passes.rewriting import needed, readers, rewritten
-from netc.tensor import Expr, TensorType
+from netc.tensor import TensorType
 from netc.weights import Weights
 
 
@@ -22,7 +22,7 @@ def deploy(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     nodes = [node if node.name in graph.deployed else None for node in graph.nodes]
     smaller = rewritten(replace(graph, outputs=outputs), nodes, {})
     read = readers(smaller)
-    spoken = _symbols(node.type for node in smaller.nodes) | _named(r.expr for r in graph.requires)
+    spoken = _symbols(node.type for node in smaller.nodes).union(*(each.symbols for each in graph.requires))
     spoken -= _symbols(i.type for i in graph.inputs if read[i.name])
     inputs = tuple(i for i in graph.inputs if read[i.name] or _symbols([i.type]) & spoken)
     smaller = replace(smaller, inputs=inputs)
@@ -31,11 +31,3 @@ def deploy(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
 
 def _symbols(types: Iterable[TensorType]) -> set[str]:
     return {name for type in types for size in type.dims if not isinstance(size, int) for name in size.symbols()}
-
-
-def _named(exprs: Iterable[Expr]) -> set[str]:
-    # Every text in the trees: operators too, which are no symbol's name.
-    found: set[str] = set()
-    for expr in exprs:
-        found |= _named(expr) if isinstance(expr, list) else {expr} if isinstance(expr, str) else set()
-    return found

@@ -117,7 +117,7 @@ def _fits(graph: Graph, sizes: Mapping[str, int], batch: int) -> None:
             raise Unfit(f"{name} is a multiple of {symbol.divisor}, not {value}: {near} is one")
     numbers = {**{name: batch for i in graph.inputs for name in _symbols(i.type.batch)}, **sizes}
     for each in graph.requires:
-        if _named(each.expr) <= set(numbers) and not _value(each.expr, numbers):
+        if each.symbols <= set(numbers) and not _value(each.expr, numbers):
             raise Unfit(f"{_spelled(numbers)} breaks `require {each.text}`: {each.why}")
 
 
@@ -127,12 +127,6 @@ def _spelled(sizes: Mapping[str, int]) -> str:
 
 def _symbols(side: Side) -> dict[str, Symbol]:
     return {} if isinstance(side, int) else side.symbols()
-
-
-def _named(expr: Expr) -> set[str]:
-    if isinstance(expr, list):
-        return {name for each in expr[1:] for name in _named(each)}
-    return {expr} if isinstance(expr, str) else set()
 
 
 def _value(expr: Expr, sizes: Mapping[str, int]) -> int:

@@ -18,13 +18,11 @@ from PIL import Image
 import netc
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
-from netc.tensor import Expr
 from netc.training import folder, idx
-from netc.training.task import Subject, subject
+from netc.training.task import Subject, holds, subject
 from netc_runtime import image
 from netc_runtime.image import ImageFault
-from netc_runtime.manifest import Expr as RuntimeExpr
-from netc_runtime.manifest import ImageRecipe, evaluate
+from netc_runtime.manifest import ImageRecipe
 
 IN_MEMORY_BYTES = 2**31  # decoded pictures up to this are kept as bytes; beyond it every batch is decoded anew
 MAX_BAD = 0.01  # of all images, before broken ones are an error
@@ -262,16 +260,12 @@ class _Sizes:
         bound = {str(side): number for side, number in zip(declared, wanted, strict=True) if not isinstance(side, int)}
         for fact in self.graph.requires:
             # What names the batch is for who chooses one.
-            if fact.symbols <= bound.keys() and not evaluate(_tuples(fact.expr), bound):
+            if fact.symbols <= bound.keys() and not holds(fact, bound):
                 raise Fault(
                     "N506",
                     f"{who} {got[0]}x{got[1]}, but `{self.graph.name}` requires {fact.text}: {fact.why}",
                     help=f"write a `resize` and a `crop` that meet it in the contract of `{self.input.name}`",
                 )
-
-
-def _tuples(expr: Expr) -> RuntimeExpr:
-    return tuple(_tuples(part) for part in expr) if isinstance(expr, list) else expr
 
 
 def _decoded(sources: Sequence[Source], recipe: ImageRecipe) -> Iterator[image.Pixels | ImageFault]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from netc.diagnostic import Fault
-from netc.graph import Graph, Input, Output
+from netc.graph import Graph, Input, Output, Requirement
 from netc.sections import Loss, Train
 from netc.tensor import Expr
 from netc_runtime.manifest import Expr as RuntimeExpr
@@ -169,7 +169,7 @@ def admits_batch(graph: Graph, shape: tuple[int, int, int], batch: int) -> None:
     dims = zip((*entering.sides, entering.batch), (*shape[1:], batch), strict=True)
     bound = {str(side): number for side, number in dims if not isinstance(side, int)}
     for fact in graph.requires:
-        if str(entering.batch) in fact.symbols and not evaluate(_tuples(fact.expr), bound):
+        if str(entering.batch) in fact.symbols and not holds(fact, bound):
             raise Fault(
                 "N512",
                 f"a batch of {batch}, but `{graph.name}` requires {fact.text}: {fact.why}",
@@ -197,6 +197,11 @@ def enough_for_batch_norm(graph: Graph, shape: tuple[int, int, int], images: int
             f"batch norm `{node.name}` needs two values a channel to take a variance of, and gets one: {batches}",
             help=f"train with `--batch {better}`" if better else "add images",
         )
+
+
+def holds(fact: Requirement, sizes: Mapping[str, int]) -> bool:
+    """Whether numbers for all symbols of a requirement meet it."""
+    return bool(evaluate(_tuples(fact.expr), sizes))
 
 
 def _tuples(expr: Expr) -> RuntimeExpr:
