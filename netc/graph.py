@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from netc.diagnostic import Span
 from netc.op import Layer, Param, Scalar
 from netc.sections import Expect, Export, Train
-from netc.tensor import Expr, TensorType
+from netc.tensor import Expr, TensorType, named_in
 
 Fit = Literal["crop", "stretch", "pad"]
 Filter = Literal["bilinear", "bicubic"]
@@ -108,13 +108,7 @@ class Requirement(NamedTuple):
     @property
     def symbols(self) -> frozenset[str]:
         """The symbols that it is about."""
-        return frozenset(_named(self.expr))
-
-
-def _named(expr: Expr) -> set[str]:
-    if isinstance(expr, list):
-        return {name for each in expr[1:] for name in _named(each)}
-    return {expr} if isinstance(expr, str) else set()
+        return frozenset(named_in(self.expr))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,21 @@ LARGEST = (
 )  # a side, a channel count or a unit count beyond this is a mistake; ONNX Runtime indexes with 32 bits
 
 
+Tuples: TypeAlias = "int | str | tuple[Tuples, ...]"
+
+
+def in_tuples(expr: Expr) -> Tuples:
+    """An expression as the runtime's reader makes it: in tuples."""
+    return tuple(map(in_tuples, expr)) if isinstance(expr, list) else expr
+
+
+def named_in(expr: Expr) -> set[str]:
+    """The symbols of an expression."""
+    if isinstance(expr, list):
+        return {name for each in expr[1:] for name in named_in(each)}
+    return {expr} if isinstance(expr, str) else set()
+
+
 class Symbol(NamedTuple):
     """A size that inputs bind. `divisor`, `low` and `high` are what `require` promises of it."""
 

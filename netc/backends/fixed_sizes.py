@@ -10,8 +10,7 @@ from netc.diagnostic import Fault
 from netc.graph import Graph
 from netc.op import Reject
 from netc.passes.verify_graph import verify_graph
-from netc.tensor import LARGEST, Expr
-from netc_runtime.manifest import Expr as RuntimeExpr
+from netc.tensor import LARGEST, Expr, in_tuples, named_in
 from netc_runtime.manifest import ManifestError, evaluate
 
 FAR = 4096  # how far from the size that was given others are tried
@@ -66,7 +65,7 @@ def _refused(graph: Graph, sizes: Mapping[str, int]) -> str:
         if not 0 < size <= LARGEST:
             return f"a size is 1 to {LARGEST:,}, not {name} = {size}"
     for requirement in graph.requires:
-        if any(_names(fact) <= set(sizes) and not _holds(fact, sizes) for fact in _facts(requirement.expr)):
+        if any(named_in(fact) <= set(sizes) and not _holds(fact, sizes) for fact in _facts(requirement.expr)):
             return f"the net requires {requirement.text}" + (f" ({requirement.why})" if requirement.why else "")
     for node in graph.nodes:
         for side in node.type.sides:
@@ -100,7 +99,7 @@ def _such(graph: Graph, name: str) -> int:
 
 def _holds(fact: Expr, sizes: Mapping[str, int]) -> bool:
     try:
-        return evaluate(_tuples(fact), sizes) is True
+        return evaluate(in_tuples(fact), sizes) is True
     except ManifestError:
         return False
 
@@ -116,7 +115,7 @@ def _left(expr: Expr, sizes: Mapping[str, int]) -> Expr | None:
     """What a requirement still asks of a request, None for nothing."""
     left: Expr | None = None
     for fact in _facts(expr):
-        if not _names(fact) <= set(sizes):
+        if not named_in(fact) <= set(sizes):
             left = _at(fact, sizes) if left is None else ["and", left, _at(fact, sizes)]
     return left
 
@@ -125,16 +124,6 @@ def _at(expr: Expr, sizes: Mapping[str, int]) -> Expr:
     if isinstance(expr, list):
         return [expr[0], *(_at(operand, sizes) for operand in expr[1:])]
     return sizes.get(expr, expr) if isinstance(expr, str) else expr
-
-
-def _names(expr: Expr) -> set[str]:
-    if isinstance(expr, list):
-        return {name for operand in expr[1:] for name in _names(operand)}
-    return {expr} if isinstance(expr, str) else set()
-
-
-def _tuples(expr: Expr) -> RuntimeExpr:
-    return tuple(map(_tuples, expr)) if isinstance(expr, list) else expr
 
 
 def _said(sizes: Mapping[str, int]) -> str:

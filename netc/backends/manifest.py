@@ -15,7 +15,7 @@ import netc
 from netc.backends.onnx.lowering import dims
 from netc.diagnostic import Fault
 from netc.graph import Graph, Recipe
-from netc.tensor import Expr
+from netc.tensor import in_tuples
 from netc_runtime.manifest import (
     KEY,
     Golden,
@@ -26,7 +26,6 @@ from netc_runtime.manifest import (
     Precision,
     Requirement,
 )
-from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import Input as RuntimeInput
 from netc_runtime.manifest import Output as RuntimeOutput
 
@@ -59,7 +58,7 @@ def manifest(
             RuntimeOutput(o.name, o.type.dtype, tuple(dims(o.type)), o.labels, o.decode, o.threshold)
             for o in graph.outputs
         ),
-        require=tuple(Requirement(_tuples(r.expr), r.text, r.why) for r in graph.requires),
+        require=tuple(Requirement(in_tuples(r.expr), r.text, r.why) for r in graph.requires),
         golden=golden,
         parity=Parity(measure, bound, "passed" if verified else "not verified"),
         spec_text=text,
@@ -165,7 +164,3 @@ def _image(recipe: Recipe | None) -> ImageRecipe | None:
     return ImageRecipe(
         recipe.resize, recipe.fit, recipe.filter, recipe.crop, recipe.color, recipe.scale, recipe.mean, recipe.std
     )
-
-
-def _tuples(expr: Expr) -> RuntimeExpr:
-    return tuple(_tuples(each) for each in expr) if isinstance(expr, list) else expr

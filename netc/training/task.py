@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input, Output, Requirement
 from netc.sections import Loss, Train
-from netc.tensor import Expr
-from netc_runtime.manifest import Expr as RuntimeExpr
+from netc.tensor import in_tuples
 from netc_runtime.manifest import ImageRecipe, evaluate
 
 
@@ -201,11 +200,7 @@ def enough_for_batch_norm(graph: Graph, shape: tuple[int, int, int], images: int
 
 def holds(fact: Requirement, sizes: Mapping[str, int]) -> bool:
     """Whether numbers for all symbols of a requirement meet it."""
-    return bool(evaluate(_tuples(fact.expr), sizes))
-
-
-def _tuples(expr: Expr) -> RuntimeExpr:
-    return tuple(_tuples(part) for part in expr) if isinstance(expr, list) else expr
+    return bool(evaluate(in_tuples(fact.expr), sizes))
 
 
 def _last(images: int, batch: int) -> int:

@@ -9,9 +9,8 @@ from types import MappingProxyType
 
 from netc.diagnostic import Fault
 from netc.graph import Graph, Input
-from netc.tensor import Expr, Side, Symbol, at
+from netc.tensor import Side, Symbol, at, in_tuples
 from netc.weights import Array
-from netc_runtime.manifest import Expr as RuntimeExpr
 from netc_runtime.manifest import ManifestError, evaluate
 
 SIDE = 64  # symbolic sides are verified from here on, or from where the spec admits them
@@ -56,7 +55,7 @@ def sizes(graph: Graph, given: Mapping[str, int] = MappingProxyType({})) -> list
 def admitted(graph: Graph, sizes: Mapping[str, int]) -> bool:
     """Whether these numbers keep every requirement and leave every value its sides."""
     try:
-        if any(evaluate(_tuples(r.expr), sizes) is not True for r in graph.requires):
+        if any(evaluate(in_tuples(r.expr), sizes) is not True for r in graph.requires):
             return False
         return all(at(side, sizes) > 0 for node in graph.nodes for side in node.type.dims[1:])
     except (ManifestError, AssertionError):  # a requirement on what has no number, or a side not whole
@@ -99,7 +98,3 @@ def _choices(symbol: Symbol, least: int) -> list[int]:
     large = [n for n in range(start, start + 32 * step, step) if n <= most]
     small = [n for n in range(first, first + 32 * step, step) if n <= most and n not in large]
     return large + small or [first]
-
-
-def _tuples(expr: Expr) -> RuntimeExpr:
-    return tuple(_tuples(each) for each in expr) if isinstance(expr, list) else expr
